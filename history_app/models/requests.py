@@ -1,0 +1,96 @@
+"""One row per request that went through the gateway: who asked, who answered."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from history_app.choices import RequestStatus
+from history_app.querysets import RequestRecordQuerySet
+from venom_site.lib.ids import uuid7
+
+
+class RequestRecord(models.Model):
+    """A request and its answer.
+
+    PROCESSING → COMPLETED | FAILED | CANCELLED; a row whose gateway died becomes
+    LOST after five minutes without a sign of life. `finished_at` is null until then.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    request_id = models.CharField(_("request id"), max_length=64, db_index=True)
+    status = models.CharField(
+        _("status"), max_length=12, choices=RequestStatus, default=RequestStatus.PENDING
+    )
+    created_at = models.DateTimeField(_("created at"), default=timezone.now)
+    touched_at = models.DateTimeField(_("last sign of life"), default=timezone.now)
+    finished_at = models.DateTimeField(_("finished at"), null=True, blank=True)
+    duration_seconds = models.FloatField(_("duration"), null=True, blank=True)
+    ttft_seconds = models.FloatField(_("time to first token"), null=True, blank=True)
+    overhead_seconds = models.FloatField(_("own overhead"), null=True, blank=True)
+
+    path = models.CharField(_("path"), max_length=100, default="/v1/chat/completions")
+    stream = models.BooleanField(_("stream"), default=False)
+    requested_model = models.CharField(_("requested model"), max_length=250, blank=True)
+    llm_provider = models.CharField(_("provider"), max_length=60, blank=True)
+    llm_model = models.CharField(_("model"), max_length=250, blank=True)
+    llm_endpoint = models.CharField(_("endpoint"), max_length=250, blank=True)
+    runtime = models.CharField(_("runtime"), max_length=60, blank=True)
+    node = models.CharField(_("node"), max_length=63, blank=True)
+
+    http_status = models.PositiveSmallIntegerField(
+        _("HTTP status"), null=True, blank=True
+    )
+    attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
+    fallback = models.BooleanField(_("fallback"), default=False)
+    partial = models.BooleanField(_("partial"), default=False)
+    reason_code = models.CharField(_("reason code"), max_length=60, blank=True)
+    error_code = models.CharField(_("error code"), max_length=60, blank=True)
+    error_message = models.CharField(_("error"), max_length=500, blank=True)
+    error_retryable = models.BooleanField(_("retryable"), null=True, blank=True)
+
+    input_tokens = models.PositiveIntegerField(_("input tokens"), null=True, blank=True)
+    output_tokens = models.PositiveIntegerField(
+        _("output tokens"), null=True, blank=True
+    )
+    usage_estimated = models.BooleanField(_("usage estimated"), default=False)
+    cost_usd = models.DecimalField(
+        _("cost"), max_digits=12, decimal_places=6, null=True, blank=True
+    )
+
+    key_id = models.CharField(_("key id"), max_length=64, blank=True)
+    key_name = models.CharField(_("asked by"), max_length=150, blank=True)
+    session_id = models.CharField(_("session id"), max_length=64, blank=True)
+    prompt_preview = models.TextField(_("prompt"), blank=True)
+    parameters = models.JSONField(_("parameters"), default=dict, blank=True)
+
+    objects = RequestRecordQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("request")
+        verbose_name_plural = _("requests")
+        ordering = ("-created_at", "-id")
+        indexes = [
+            models.Index(fields=("-created_at", "-id"), name="request_newest"),
+            models.Index(
+                fields=("status", "-created_at", "-id"), name="request_status"
+            ),
+            models.Index(
+                fields=("llm_model", "-created_at", "-id"), name="request_model"
+            ),
+            models.Index(
+                fields=("llm_provider", "-created_at", "-id"), name="request_provider"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.request_id} {self.llm_model or self.requested_model}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("request-detail", args=[self.pk])
+
+    @property
+    def is_running(self) -> bool:
+        return self.finished_at is None

@@ -1,0 +1,12 @@
+"""News of the middle floor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from venom_site.lib.events import Event
+
+
+def operation_changed(payload: dict[str, Any]) -> Event:
+    """`payload` is the operation in the shape of CONTRACT §7."""
+    return Event(type="operation.changed", data=payload)

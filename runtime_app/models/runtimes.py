@@ -1,0 +1,104 @@
+"""Runtime: a server that runs models, and what its last health check saw."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.db import models
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from models_app.models import Node
+from runtime_app.choices import RuntimeKind, RuntimeStatus
+from runtime_app.querysets import RuntimeQuerySet
+from venom_site.lib.ids import uuid7
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class Runtime(models.Model):
+    """A server at `base_url`: for Ollama its root, else the address ending in `/v1`.
+
+    `status` leaves online only after two failed checks in a row and returns after one
+    good one. `served_models` holds what the server itself listed last: dicts with
+    `name` and, where the server says so, `size_bytes, digest, parameter_size,
+    quantization, family, loaded, size_vram_bytes, expires_at`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    node = models.ForeignKey(
+        Node, verbose_name=_("node"), on_delete=models.PROTECT, related_name="runtimes"
+    )
+    name = models.SlugField(_("name"), max_length=40)
+    display_name = models.CharField(_("display name"), max_length=80)
+    kind = models.CharField(_("kind"), max_length=20, choices=RuntimeKind)
+    base_url = models.CharField(_("address"), max_length=250)
+    encrypted_key = models.TextField(_("key"), blank=True, editable=False)
+    managed_by = models.CharField(_("managed by"), max_length=20, default="external")
+    position = models.PositiveSmallIntegerField(_("fallback position"), default=100)
+
+    status = models.CharField(
+        _("status"), max_length=12, choices=RuntimeStatus, default=RuntimeStatus.UNKNOWN
+    )
+    version = models.CharField(_("version"), max_length=60, blank=True)
+    latency_ms = models.FloatField(_("latency"), null=True, blank=True)
+    served_models = models.JSONField(_("models"), default=list, blank=True)
+    error_message = models.CharField(_("last error"), max_length=500, blank=True)
+    failed_checks = models.PositiveIntegerField(_("failed checks in a row"), default=0)
+    last_check_at = models.DateTimeField(_("last check"), null=True, blank=True)
+    last_answer_at = models.DateTimeField(_("last answer"), null=True, blank=True)
+    changed_at = models.DateTimeField(_("status since"), null=True, blank=True)
+    recent_changes = models.JSONField(_("recent changes"), default=list, blank=True)
+    last_model = models.CharField(_("last active model"), max_length=250, blank=True)
+    previous_model = models.CharField(
+        _("model before that"), max_length=250, blank=True
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = RuntimeQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("runtime")
+        verbose_name_plural = _("runtimes")
+        ordering = ("position", "name")
+        constraints = [
+            models.UniqueConstraint(
+                fields=("node", "name"), name="runtime_name_per_node"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name
+
+    def get_absolute_url(self) -> str:
+        return reverse("runtime-detail", args=[self.name])
+
+    @property
+    def openai_url(self) -> str:
+        """Where the OpenAI-compatible routes begin, without a trailing slash."""
+        return (
+            f"{self.base_url}/v1" if self.kind == RuntimeKind.OLLAMA else self.base_url
+        )
+
+    @property
+    def provider(self) -> str:
+        """The provider's word in payloads: ollama, vllm, or the row's own name."""
+        is_own = self.kind == RuntimeKind.OPENAI_COMPATIBLE
+        return self.name if is_own else str(self.kind)
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def port(self) -> int | None:
+        parts = urlsplit(self.base_url)
+        return parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+    def serves(self, model: str) -> dict[str, Any] | None:
+        """The served entry called `model`; Ollama's `:latest` may be left out."""
+        names = (
+            {model, f"{model}:latest"} if self.kind == RuntimeKind.OLLAMA else {model}
+        )
+        return next((m for m in self.served_models if m["name"] in names), None)

@@ -1,0 +1,59 @@
+"""The Celery app: queues, the schedule, and what a worker does at start and end.
+
+Tasks live in each app's `tasks.py`; this file is composition only.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import beat_init, worker_ready, worker_shutting_down
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "venom_site.settings")
+
+from venom_site.embedded import broker, parent_watch
+
+broker.register()
+app = Celery("venom")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks(["history_app", "models_app", "runtime_app"])
+
+
+def _every(seconds: float, task: str) -> dict[str, Any]:
+    """A job whose message is thrown away when the next one is due."""
+    return {"task": task, "schedule": seconds, "options": {"expires": seconds}}
+
+
+app.conf.beat_schedule = {
+    "operation sweep": _every(5, "models_app.sweep_operations"),
+    "runtime health": _every(5, "runtime_app.fan_out_health"),
+    "lost requests": _every(60, "history_app.mark_lost_requests"),
+    "retention": _every(24 * 3600, "history_app.apply_retention"),
+    "housekeeping": _every(3600, "runtime_app.forget_expired"),
+}
+app.conf.beat_max_loop_interval = 5
+
+
+@worker_ready.connect
+def _at_worker_start(**_: object) -> None:
+    from models_app.services import sweep
+
+    parent_watch.watch()
+    sweep.at_worker_start()
+
+
+@worker_shutting_down.connect
+def _at_worker_stop(**_: object) -> None:
+    from models_app.services import claims
+
+    claims.DRAINING.set()
+
+
+@beat_init.connect
+def _at_beat_start(**_: object) -> None:
+    parent_watch.watch()
+
+
+__all__ = ["app"]

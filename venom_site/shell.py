@@ -1,0 +1,52 @@
+"""What every page shows around its content: chip, counts, theme, permissions.
+
+A context processor, lazy throughout: a part that does not use them asks nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.functional import SimpleLazyObject
+
+from models_app.models import Operation
+from venom_site.lib.access import Principal, Scope
+
+VERSION = "0.1.0"
+THEMES = ("light", "dark")
+
+
+class Can:
+    """`can.operate` and its like, for templates."""
+
+    def __init__(self, principal: Principal | None) -> None:
+        self._principal = principal
+
+    def __getattr__(self, name: str) -> bool:
+        if self._principal is None:
+            return False
+        if name == "view_payload":
+            return self._principal.may_view_payload
+        return name in Scope and self._principal.has(Scope(name))
+
+
+def _counts() -> dict[str, int]:
+    return {"operations": Operation.objects.running().count()}
+
+
+def _chip() -> Any:
+    from runtime_app.services.active import chip
+
+    return chip()
+
+
+def context(request: HttpRequest) -> dict[str, Any]:
+    theme = request.COOKIES.get("venom_theme", "")
+    return {
+        "theme": theme if theme in THEMES else "",
+        "chip": SimpleLazyObject(_chip),
+        "nav_counts": SimpleLazyObject(_counts),
+        "can": Can(getattr(request, "principal", None)),
+        "product_version": VERSION,
+    }
