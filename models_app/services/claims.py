@@ -74,6 +74,7 @@ class Work:
         self.params: dict[str, Any] = operation.params
         self._fields: dict[str, Any] = {}
         self._lock = threading.Lock()
+        self._writing = threading.Lock()  # an older value never overtakes a newer one
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._stop: Stopped | None = None
@@ -98,13 +99,12 @@ class Work:
     def checkpoint(self, **state: Any) -> None:
         """Keep what a later claim needs to go on; written at once."""
         self.operation.checkpoint |= state
-        with self._lock:
-            fields, self._fields = self._fields, {}
-        rows = Operation.objects.claimed_by(self.operation.pk, self.token)
-        if not rows.update(
-            checkpoint=self.operation.checkpoint, interruptions=0, **_moved(fields)
-        ):
-            raise Fenced
+        kept = {"checkpoint": self.operation.checkpoint, "interruptions": 0}
+        with self._writing:
+            fields = self._take_fields()
+            rows = Operation.objects.claimed_by(self.operation.pk, self.token)
+            if not rows.update(**(_moved(fields) | kept)):
+                raise Fenced
         if fields:
             operations.announce(operations.get_operation(self.operation.pk))
         self.check()
@@ -148,16 +148,21 @@ class Work:
             logger.warning("heartbeat not written, trying again %s", error)
             connections.close_all()
 
-    def _beat(self) -> None:
+    def _take_fields(self) -> dict[str, Any]:
         with self._lock:
             fields, self._fields = self._fields, {}
-        rows = Operation.objects.claimed_by(self.operation.pk, self.token)
-        try:
-            alive = rows.update(heartbeat=F("heartbeat") + 1, **_moved(fields))
-        except DatabaseError:
-            with self._lock:  # newer values win over the ones not written
-                self._fields = fields | self._fields
-            raise
+        return fields
+
+    def _beat(self) -> None:
+        with self._writing:
+            fields = self._take_fields()
+            rows = Operation.objects.claimed_by(self.operation.pk, self.token)
+            try:
+                alive = rows.update(heartbeat=F("heartbeat") + 1, **_moved(fields))
+            except (DatabaseError, InterfaceError):
+                with self._lock:  # newer values win over the ones not written
+                    self._fields = fields | self._fields
+                raise
         if not alive:
             self._stop = Fenced()
             return

@@ -99,8 +99,8 @@ def reap(row: Operation) -> None:
             row.pk,
             row.claim_token,
             OperationStatus.FAILED,
-            error="The worker died %d times in a row without any progress."
-            % (row.interruptions + 1),
+            error=f"The worker died {row.interruptions + 1} times in a row "
+            "without any progress.",
             error_code="worker_died",
         )
         return

@@ -12,7 +12,7 @@ from runtime_app.querysets import ApiKeyQuerySet
 from venom_site.lib.ids import uuid7
 
 
-class Access(models.Model):
+class Access(models.Model):  # noqa: DJ008 - there is never a row of it
     """No table: the home of the permissions that pages, calls and sockets check."""
 
     class Meta:
