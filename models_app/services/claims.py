@@ -66,7 +66,7 @@ class Fenced(Stopped):
 
 
 class Work:
-    """What the performing code holds: the row as claimed, and its only ways to write."""
+    """What the performing code holds: the claimed row and the only ways to write it."""
 
     def __init__(self, operation: Operation, token: UUID) -> None:
         self.operation = operation
@@ -90,7 +90,7 @@ class Work:
             raise Draining
 
     def report(self, **fields: Any) -> None:
-        """Progress (`progress`, `phase`, `message`, `bytes_done`, …); no database here."""
+        """Progress: `progress`, `phase`, `message`, `bytes_done`, …; no database here."""
         with self._lock:
             self._fields.update(fields)
         self._wake.set()

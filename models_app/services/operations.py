@@ -137,7 +137,7 @@ def _end_if_abandoned(operation: Operation) -> None:
 
 
 def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
-    """Put a failed or cancelled operation back in the queue, to go on from where it was."""
+    """Put a failed or cancelled operation back in the queue; it goes on where it was."""
     if not operation.can_retry:
         raise Conflict(
             _("Only a failed or cancelled operation can be retried."),

@@ -41,12 +41,12 @@ def test_a_probe_told_to_fail_names_the_code(actor):
 
 
 def test_the_same_wish_joins_and_another_one_is_refused(actor):
-    first = operations.request_operation("install", actor=actor, target_key="n|model|x")
-    again = operations.request_operation("install", actor=actor, target_key="n|model|x")
+    first = operations.request_operation("activate", actor=actor, target_key="n|x")
+    again = operations.request_operation("activate", actor=actor, target_key="n|x")
 
     assert again.pk == first.pk
     with pytest.raises(OperationConflict) as refusal:
-        operations.request_operation("remove", actor=actor, target_key="n|model|x")
+        operations.request_operation("probe", actor=actor, target_key="n|x")
     assert refusal.value.extras["operation_id"] == str(first.pk)
 
 
