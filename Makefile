@@ -35,8 +35,8 @@ check: setup ## Linters, types, import contracts, Django's own checks
 	$(PYTHON) -m mypy .
 	$(VENV)/bin/lint-imports
 	$(PYTHON) -m djlint templates --lint --quiet
-	$(PYTHON) -m tests.manage check
-	$(PYTHON) -m tests.manage makemigrations --check --dry-run
+	$(PYTHON) -m tests.commands check
+	$(PYTHON) -m tests.commands makemigrations --check --dry-run
 
 test: check ## Linters and every test that needs no extra server
 	$(PYTEST)
@@ -54,11 +54,11 @@ test-deep: setup ## Long series, run by hand
 	$(PYTEST) -m "deep" -s
 
 messages: setup ## Collect and compile the texts for translators
-	$(PYTHON) -m tests.manage makemessages -l pl -l de --no-location -i .venv -i data
-	$(PYTHON) -m tests.manage compilemessages -i .venv
+	$(PYTHON) -m tests.commands makemessages -l pl -l de --no-location -i .venv -i data
+	$(PYTHON) -m tests.commands compilemessages -i .venv
 
 migrations: setup ## Write migrations for changed tables
-	$(PYTHON) -m tests.manage makemigrations
+	$(PYTHON) -m tests.commands makemigrations
 
 requirements: ## Pin the requirements anew
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header requirements.in -o requirements.txt

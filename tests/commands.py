@@ -1,4 +1,4 @@
-"""Django's commands on the clean test environment: `python -m tests.manage check`."""
+"""Django's commands on the clean test environment: `python -m tests.commands check`."""
 
 from __future__ import annotations
 
