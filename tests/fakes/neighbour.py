@@ -50,7 +50,7 @@ class Dialect(Protocol):
     def wrong_method(self, request: web.Request) -> web.Response: ...
 
 
-@dataclass(kw_only)
+@dataclass(kw_only=True)
 class NeighbourState:
     """What a neighbour is set to and what it has seen; tests hold the same object.
 

@@ -8,11 +8,12 @@ import hashlib
 import random
 from dataclasses import dataclass
 
-WORDS = (
+SPOKEN = (
     "las rzeka światło łódź żaba źródło gęś dzień noc śnieg chleb sól "
     "river stone window morning garden naïve café letter quiet bridge harbour "
     "Straße Fluß Mühle schön grün Vögel Bäume Übung Schnee Brücke Käse Gärten"
-).split()
+)
+WORDS = SPOKEN.split()
 SHORTEST, LONGEST = 12, 40
 THINKING_TOKENS = 4
 
