@@ -1,0 +1,302 @@
+"""The practice Ollama is checked against the facts about the real one.
+
+Section numbers are those of the project's facts about Ollama; status, headers,
+shapes and line order must hold, for raw HTTP and for the official client.
+"""
+
+import json
+import re
+import time
+from datetime import datetime, timedelta
+
+import httpx
+import ollama
+import pytest
+
+pytest_plugins = ("tests.fakes.fixtures",)
+HELLO = [{"role": "user", "content": "Dzień dobry, Straße"}]
+NANOSECONDS = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z")
+DETAILS = [
+    "parent_model",
+    "format",
+    "family",
+    "families",
+    "parameter_size",
+    "quantization_level",
+]
+
+
+@pytest.fixture
+def http(practice_ollama):
+    with httpx.Client(base_url=practice_ollama.url, timeout=10) as http:
+        yield http
+
+
+@pytest.fixture
+def client(practice_ollama):
+    client = ollama.Client(host=practice_ollama.url)
+    yield client
+    client._client.close()
+
+
+def lines_of(answer):
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.content.endswith(b"\n")
+    return [json.loads(line) for line in answer.content.splitlines()]
+
+
+def loaded_names(http):
+    return [row["name"] for row in http.get("/api/ps").json()["models"]]
+
+
+# 1. Basics
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_root_says_that_ollama_is_running(http, method):
+    answer = http.request(method, "/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert answer.text == ("Ollama is running" if method == "GET" else "")
+
+
+def test_the_version_is_the_one_it_was_given(practice_ollama, http):
+    assert http.get("/api/version").json() == {"version": "0.33.0"}
+    practice_ollama.state.version = "0.12.0"
+    assert http.get("/api/version").json() == {"version": "0.12.0"}
+    assert http.head("/api/version").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "text"),
+    [
+        ("GET", "/api/nothing", 404, "404 page not found"),
+        ("GET", "/v1/nothing", 404, "404 page not found"),
+        ("GET", "/api/chat", 405, "405 method not allowed"),
+        ("POST", "/api/tags", 405, "405 method not allowed"),
+    ],
+)
+def test_unknown_paths_and_wrong_methods_are_refused_in_plain_text(
+    http, method, path, status, text
+):
+    answer = http.request(method, path)
+    assert (answer.status_code, answer.text) == (status, text)
+    assert answer.headers["content-type"] == "text/plain"
+
+
+# 2. Read endpoints
+def test_tags_have_the_keys_of_the_facts_newest_first(http):
+    answer = http.get("/api/tags")
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    rows = answer.json()["models"]
+    assert [row["name"] for row in rows] == ["gemma3:4b", "phi3:mini"]
+    row = rows[0]
+    assert list(row) == [
+        *("name", "model", "modified_at", "size", "digest", "details", "capabilities")
+    ]
+    assert list(row["details"]) == [*DETAILS, "context_length", "embedding_length"]
+    assert re.fullmatch(r"[0-9a-f]{64}", row["digest"])
+    assert datetime.fromisoformat(row["modified_at"]).tzinfo
+
+
+def test_an_older_server_names_no_capabilities(practice_ollama, http):
+    practice_ollama.state.version = "0.16.3"
+    row = http.get("/api/tags").json()["models"][0]
+    assert "capabilities" not in row
+    assert list(row["details"]) == DETAILS
+
+
+def test_ps_shows_a_loaded_model_with_its_memory_and_expiry(practice_ollama, http):
+    assert http.get("/api/ps").json() == {"models": []}
+    practice_ollama.state.vram_share = 0.5
+    http.post("/api/generate", json={"model": "gemma3:4b"})
+    [row] = http.get("/api/ps").json()["models"]
+    assert list(row["details"]) == DETAILS
+    assert 0 < row["size_vram"] < row["size"]
+    assert row["context_length"] == 4096
+    left = datetime.fromisoformat(row["expires_at"]) - datetime.now().astimezone()
+    assert timedelta(minutes=4) < left <= timedelta(minutes=5)
+
+
+def test_show_has_parameters_as_text_and_empties_long_arrays(http):
+    shown = http.post("/api/show", json={"model": "gemma3:4b"}).json()
+    assert 'stop                           "<|eot_id|>"' in shown["parameters"]
+    architecture = shown["model_info"]["general.architecture"]
+    assert shown["model_info"][f"{architecture}.context_length"] == 131072
+    assert shown["model_info"]["tokenizer.ggml.tokens"] == []
+    assert "general.name" not in shown["model_info"]
+    full = http.post("/api/show", json={"name": "gemma3:4b", "verbose": True}).json()
+    assert full["model_info"]["tokenizer.ggml.tokens"]
+
+
+# 3. Pull, 4. Delete
+def test_a_pull_tells_its_lines_in_order_and_installs(http):
+    lines = lines_of(http.post("/api/pull", json={"model": "qwen3:0.6b"}))
+    assert [line["status"][:10] for line in lines] == [
+        "pulling ma",
+        *["pulling " + lines[1]["digest"][7:9]] * 5,
+        "pulling " + lines[6]["digest"][7:9],
+        *("verifying ", "writing ma", "success"),
+    ]
+    assert "completed" not in lines[1]
+    assert lines[1]["status"] == f"pulling {lines[1]['digest'][7:19]}"
+    assert lines[5]["completed"] == lines[5]["total"]
+    assert "qwen3:0.6b" in http.get("/api/tags").text
+
+
+def test_a_pull_of_an_unknown_model_fails_after_a_200(http, client):
+    answer = http.post("/api/pull", json={"model": "nobody:1b"})
+    assert answer.status_code == 200
+    assert lines_of(answer)[-1] == {"error": "pull model manifest: file does not exist"}
+    with pytest.raises(ollama.ResponseError) as refused:
+        list(client.pull("nobody:1b", stream=True))
+    assert refused.value.status_code == -1
+
+
+def test_a_pull_without_a_stream_answers_once(http):
+    body = {"model": "llama3.2:3b", "stream": False}
+    assert http.post("/api/pull", json=body).json() == {"status": "success"}
+    refused = http.post("/api/pull", json={"model": "bad name!"})
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"error": "invalid model name"},
+    )
+
+
+def test_a_deleted_model_is_gone_and_a_second_delete_is_404(http):
+    first, second = (
+        http.request("DELETE", "/api/delete", json={"model": "phi3:mini"})
+        for _ in range(2)
+    )
+    assert (first.status_code, first.content) == (200, b"")
+    assert (second.status_code, second.json()) == (
+        404,
+        {"error": "model 'phi3:mini' not found"},
+    )
+
+
+# 5. Generate and chat
+def test_chat_streams_unless_told_otherwise_and_counts_its_tokens(http):
+    body = {
+        "model": "gemma3:4b",
+        "messages": HELLO,
+        "options": {"num_predict": 5},
+    }
+    *told, last = lines_of(http.post("/api/chat", json=body))
+    assert len(told) == 5
+    assert all(line["message"]["role"] == "assistant" for line in told)
+    assert all(NANOSECONDS.fullmatch(line["created_at"]) for line in [*told, last])
+    assert (last["done"], last["done_reason"]) == (True, "length")
+    assert (last["prompt_eval_count"], last["eval_count"]) == (3, 5)
+    assert last["eval_duration"] > 0
+    whole = http.post("/api/chat", json={**body, "stream": False})
+    assert whole.headers["content-type"] == "application/json; charset=utf-8"
+    text = "".join(line["message"]["content"] for line in told)
+    assert whole.json()["message"]["content"] == text
+
+
+def test_generate_answers_in_response_and_ends_with_a_context(http):
+    body = {"model": "gemma3:4b", "prompt": "Grüße"}
+    *told, last = lines_of(http.post("/api/generate", json=body))
+    assert "".join(line["response"] for line in told)
+    assert last["done_reason"] == "stop"
+    assert len(last["context"]) == last["eval_count"] == len(told)
+
+
+def test_the_same_prompt_gets_the_same_answer_and_another_one_does_not(client):
+    first, again, other = (
+        client.generate("gemma3:4b", prompt).response for prompt in ("a", "a", "b")
+    )
+    assert first == again != other
+
+
+@pytest.mark.parametrize(
+    ("keep_alive", "minutes"), [(600, 10), ("10m", 10), ("1h30m", 90), (None, 5)]
+)
+def test_keep_alive_sets_how_long_a_model_stays(http, keep_alive, minutes):
+    body = {"model": "gemma3:4b", "messages": [], "keep_alive": keep_alive}
+    answer = http.post("/api/chat", json=body)
+    assert answer.headers["content-type"] == "application/json; charset=utf-8"
+    assert (answer.json()["done"], answer.json()["done_reason"]) == (True, "load")
+    [row] = http.get("/api/ps").json()["models"]
+    left = datetime.fromisoformat(row["expires_at"]) - datetime.now().astimezone()
+    assert left.total_seconds() == pytest.approx(minutes * 60, abs=10)
+
+
+def test_a_negative_keep_alive_stays_for_centuries_and_zero_unloads(http):
+    for given in (-1, "-1m"):
+        http.post("/api/chat", json={"model": "gemma3:4b", "keep_alive": given})
+        [row] = http.get("/api/ps").json()["models"]
+        assert datetime.fromisoformat(row["expires_at"]).year > 2300
+    answer = http.post("/api/chat", json={"model": "gemma3:4b", "keep_alive": 0})
+    assert answer.json()["done_reason"] == "unload"
+    wait_until(lambda: not loaded_names(http))
+
+
+def test_keep_alive_zero_unloads_after_the_answer(http):
+    body = {"model": "gemma3:4b", "prompt": "hi", "keep_alive": "0"}
+    assert lines_of(http.post("/api/generate", json=body))[-1]["done_reason"] == "stop"
+    wait_until(lambda: not loaded_names(http))
+
+
+def test_thinking_comes_first_where_the_model_can_and_is_refused_elsewhere(
+    practice_ollama, http
+):
+    practice_ollama.state.add_model("qwen3:0.6b")
+    body = {"model": "qwen3:0.6b", "messages": HELLO, "stream": False}
+    assert http.post("/api/chat", json=body).json()["message"]["thinking"]
+    silent = http.post("/api/chat", json={**body, "think": False}).json()
+    assert "thinking" not in silent["message"]
+    refused = http.post("/api/chat", json={**body, "model": "gemma3:4b", "think": True})
+    assert (refused.status_code, refused.json()) == (
+        400,
+        {"error": '"gemma3:4b" does not support thinking'},
+    )
+
+
+def test_embed_returns_one_vector_per_text(client):
+    answer = client.embed("gemma3:4b", ["kot", "dom"])
+    assert len(answer.embeddings) == 2
+    assert answer.prompt_eval_count == 2
+
+
+# 6. Errors
+@pytest.mark.parametrize(
+    ("path", "sent", "status", "error"),
+    [
+        ("/api/chat", b"", 400, "missing request body"),
+        ("/api/chat", b'{"model": ', 400, "unexpected EOF"),
+        ("/api/chat", b"{}", 400, "model is required"),
+        ("/api/chat", b'{"model":"no"}', 404, "model 'no' not found"),
+        ("/api/show", b'{"model":"no"}', 404, "model 'no' not found"),
+        ("/api/generate", b'{"model":"no"}', 404, "model 'no' not found"),
+        (
+            "/api/generate",
+            b'{"model":"gemma3:4b","keep_alive":"5"}',
+            400,
+            'time: missing unit in duration "5"',
+        ),
+        (
+            "/api/chat",
+            b'{"model":"phi3:mini","messages":[{"role":"user","content":"x"}],'
+            b'"tools":[{"type":"function"}]}',
+            400,
+            "registry.ollama.ai/library/phi3:mini does not support tools",
+        ),
+    ],
+)
+def test_errors_are_one_sentence_under_the_key_error(http, path, sent, status, error):
+    answer = http.post(path, content=sent)
+    assert (answer.status_code, answer.json()) == (status, {"error": error})
+
+
+def test_the_official_client_sees_a_missing_model_as_404(client):
+    with pytest.raises(ollama.ResponseError) as refused:
+        client.chat("no", HELLO)
+    assert refused.value.status_code == 404
+    assert refused.value.error == "model 'no' not found"
+
+
+def wait_until(is_true, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "It did not become true in time."
+        time.sleep(0.01)
