@@ -187,7 +187,9 @@ def options_of(body: dict[str, Any]) -> tuple[int | None, int | None]:
 def _is_whole(given: Any) -> bool:
     if isinstance(given, bool):
         return False
-    return given is None or (isinstance(given, (int, float)) and given == int(given))
+    return given is None or (
+        isinstance(given, (int, float)) and float(given).is_integer()
+    )
 
 
 def wants_thinking(model: PracticeModel, body: dict[str, Any]) -> bool:

@@ -123,7 +123,8 @@ def parse_keep_alive(given: Any) -> timedelta:
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise Refusal(400, f"Unsupported type: '{type(given).__name__}'")
     seconds = go_seconds(given) if isinstance(given, str) else float(given)
-    return FOREVER if seconds < 0 else timedelta(seconds=seconds)
+    longest = FOREVER.total_seconds()
+    return FOREVER if seconds < 0 else timedelta(seconds=min(seconds, longest))
 
 
 def go_seconds(text: str) -> float:

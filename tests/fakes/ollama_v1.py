@@ -120,7 +120,8 @@ class OpenAISide:
 class _Chat:
     """The shapes of one chat answer, whole and in chunks."""
 
-    prefix, whole_object, chunk_object = "chatcmpl", "chat.completion", None
+    prefix = "chatcmpl"
+    whole_object, chunk_object = "chat.completion", "chat.completion.chunk"
 
     def __init__(self, body: dict[str, Any]) -> None:
         now = time.time_ns()
@@ -131,8 +132,7 @@ class _Chat:
             "model": body["model"],
             "system_fingerprint": "fp_ollama",
         }
-        object_name = self.chunk_object or f"{self.whole_object}.chunk"
-        self.chunk_head = {**self.head, "object": object_name}
+        self.chunk_head = {**self.head, "object": self.chunk_object}
 
     def whole(self, said: Answer) -> dict[str, Any]:
         message = {"role": "assistant", "content": said.text}
@@ -163,7 +163,8 @@ class _Chat:
 class _Text(_Chat):
     """The same for a plain completion, whose chunks bear the same object name."""
 
-    prefix, whole_object, chunk_object = "cmpl", "text_completion", "text_completion"
+    prefix = "cmpl"
+    whole_object = chunk_object = "text_completion"
 
     def whole(self, said: Answer) -> dict[str, Any]:
         return self._whole({"text": said.text}, said)

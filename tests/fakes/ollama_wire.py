@@ -14,6 +14,12 @@ from tests.fakes.neighbour import Refusal
 
 PLAIN = {"Content-Type": "text/plain"}
 V1_KINDS = {400: "invalid_request_error", 404: "not_found_error"}
+GO_WORDS: dict[type[object], str] = {
+    str: "string",
+    list: "array",
+    dict: "object",
+    bool: "bool",
+}
 # Two spaces, as in the original.
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 CRASHED = "llama-server process no longer running: -1 error: out of memory"
@@ -71,7 +77,7 @@ async def read_body(request: web.Request) -> dict[str, Any]:
     except ValueError:
         raise Refusal(400, _go_complaint(raw)) from None
     if not isinstance(body, dict):
-        kind = {list: "array", str: "string"}.get(type(body), "number")
+        kind = GO_WORDS.get(type(body), "number")
         raise Refusal(400, f"json: cannot unmarshal {kind} into Go value")
     return body
 
@@ -88,18 +94,17 @@ def model_name(body: dict[str, Any]) -> str:
     return field_of(body, "model", str, "") or field_of(body, "name", str, "")
 
 
-def field_of(body: dict[str, Any], name: str, kind: type, default: Any) -> Any:
+def field_of(body: dict[str, Any], name: str, kind: type[object], default: Any) -> Any:
     """Return a field of the right type; null is the default, else 400 as Go says."""
     given = body.get(name)
     if given is None:
         return default
     if not isinstance(given, kind):
-        words = {str: "string", list: "array", dict: "object", bool: "bool"}
-        was = words.get(type(given), "number")
+        was = GO_WORDS.get(type(given), "number")
         raise Refusal(
             400,
             f"json: cannot unmarshal {was} into Go struct field .{name} "
-            f"of type {words.get(kind, kind.__name__)}",
+            f"of type {GO_WORDS.get(kind, kind.__name__)}",
         )
     return given
 

@@ -23,7 +23,13 @@ from tests.fakes.openai_shapes import (
     wants_usage,
 )
 from tests.fakes.openai_state import OpenAIState
-from tests.fakes.openai_wire import ENGINE_DEAD, json_answer, no_such_model, read_body
+from tests.fakes.openai_wire import (
+    ENGINE_DEAD,
+    json_answer,
+    no_such_model,
+    read_body,
+    wrong_type,
+)
 from tests.fakes.streams import LineStream
 from tests.fakes.words import Answer, answer
 
@@ -39,7 +45,7 @@ class Answers:
         return json_answer({"object": "list", "data": rows})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, required="messages")
+        body = await read_body(request, required="messages", kind=list)
         self._check(body)
         if not body["messages"]:
             raise Refusal(
@@ -76,7 +82,7 @@ class Answers:
     async def _run(
         self, request: web.Request, body: dict[str, Any], prompt: str, *, is_chat: bool
     ) -> web.StreamResponse:
-        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        limit = limit_of(body)
         said = answer(prompt, limit=limit, length=self.state.answer_tokens)
         self._check_length(said, limit)
         if body.get("stream"):
@@ -178,6 +184,15 @@ class Answers:
             "max_model_len": self.state.max_model_len,
             "permission": [_permission(name)],
         }
+
+
+def limit_of(body: dict[str, Any]) -> int | None:
+    """Return how many tokens the client allows; None is as many as it takes."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        given = body.get(name)
+        if given is not None and (not isinstance(given, int) or given < 0):
+            raise wrong_type(name, "integer", given)
+    return body.get("max_completion_tokens") or body.get("max_tokens")
 
 
 def _role_chunk(head: dict[str, Any]) -> dict[str, Any]:

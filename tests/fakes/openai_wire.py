@@ -76,7 +76,9 @@ def json_answer(content: Any, status: int = 200) -> web.Response:
     )
 
 
-async def read_body(request: web.Request, *, required: str) -> dict[str, Any]:
+async def read_body(
+    request: web.Request, *, required: str, kind: type[object] = object
+) -> dict[str, Any]:
     """Return the JSON object of the request with its required field, or refuse."""
     raw = await request.read()
     try:
@@ -95,7 +97,18 @@ async def read_body(request: web.Request, *, required: str) -> dict[str, Any]:
             f"{{'type': 'missing', 'loc': 'body.{required}', "
             f"'msg': 'Field required', 'input': '<dict of {items} items>'}}",
         )
+    if not isinstance(body[required], kind):
+        raise wrong_type(required, kind.__name__, body[required])
     return body
+
+
+def wrong_type(name: str, kind: str, given: Any) -> Refusal:
+    """Return vLLM's refusal of a field that is no list, no integer, …"""
+    return _invalid(
+        f"body.{name}",
+        f"{{'type': '{kind}_type', 'loc': 'body.{name}', "
+        f"'msg': 'Input should be a valid {kind}', 'input': {given!r}}}",
+    )
 
 
 def _invalid(place: str, complaint: str) -> Refusal:

@@ -288,6 +288,23 @@ def test_errors_are_one_sentence_under_the_key_error(http, path, sent, status, e
     assert (answer.status_code, answer.json()) == (status, {"error": error})
 
 
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"messages": "hi"}, 400),
+        ({"options": {"num_ctx": "big"}}, 500),
+        ({"options": {"num_predict": 1e999}}, 500),
+        ({"keep_alive": [1]}, 400),
+        ({"think": "sometimes"}, 400),
+    ],
+)
+def test_fields_of_the_wrong_type_are_refused(http, wrong, status):
+    body = {"model": "gemma3:4b", "messages": HELLO, **wrong}
+    answer = http.post("/api/chat", content=json.dumps(body))
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
 def test_the_official_client_sees_a_missing_model_as_404(client):
     with pytest.raises(ollama.ResponseError) as refused:
         client.chat("no", HELLO)

@@ -159,6 +159,14 @@ def test_errors_have_the_words_of_vllm(http, body, status, kind, message):
     assert (error["type"], error["message"]) == (kind, message)
 
 
+@pytest.mark.parametrize("wrong", [{"messages": "hi"}, {"max_tokens": "many"}])
+def test_a_field_of_the_wrong_type_is_a_400(http, wrong):
+    answer = http.post("/v1/chat/completions", json={**CHAT, **wrong})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "Bad Request")
+    assert error["param"] == f"body.{next(iter(wrong))}"
+
+
 def test_broken_json_is_told_with_its_place(http):
     answer = http.post("/v1/chat/completions", content=b'{"model": ')
     assert answer.status_code == 400
