@@ -5,12 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+
+from tests.fakes.waiting import wait_until
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.process, pytest.mark.slow]
@@ -33,23 +34,18 @@ def running(*command, **options):
         process.stdout.close()
 
 
-def wait_for(path, process, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert process.poll() is None, "The demo ended before it was ready."
-        assert time.monotonic() < deadline, "The demo was not ready in time."
-        time.sleep(0.02)
-    return json.loads(path.read_text())
+def is_fresh(ports):
+    try:
+        return "left over" not in ports.read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
     ports = tmp_path / "demo.json"
     ports.write_text("left over from a killed demo")
     with running("tests.fakes.demo", "--ports-file", ports) as demo:
-        deadline = time.monotonic() + 20
-        while not ports.exists() or "left over" in ports.read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: is_fresh(ports), seconds=20)
         addresses = json.loads(ports.read_text())
         tags = httpx.get(f"{addresses['OLLAMA_BASE_URL']}/api/tags").json()["models"]
         assert len(tags) == 3
@@ -70,7 +66,7 @@ def test_the_demo_leaves_when_its_parent_is_gone(tmp_path):
         pass_fds=(theirs,),
     ) as demo:
         os.close(theirs)
-        wait_for(ports, demo)
+        wait_until(ports.exists, seconds=20)
         os.close(ours)
         assert demo.wait(5) == 0
     assert not ports.exists()

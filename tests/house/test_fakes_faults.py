@@ -7,6 +7,8 @@ import time
 import httpx
 import pytest
 
+from tests.fakes.waiting import wait_until
+
 pytest_plugins = ("tests.fakes.fixtures",)
 PATH = "/v1/chat/completions"
 ENDPOINTS = [
@@ -215,10 +217,3 @@ def test_stopping_cuts_an_open_stream_and_counts_no_lost_client(neighbour, http)
     assert not reader.is_alive()
     assert b"[DONE]" not in outcome[0][0]
     assert neighbour.state.cancelled == 0
-
-
-def wait_until(is_true, seconds=5):
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "It did not become true in time."
-        time.sleep(0.01)
