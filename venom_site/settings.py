@@ -13,6 +13,7 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from venom_site import env as environment
+from venom_site.embedded.channel_layer import runtime_folder
 from venom_site.lib import logging as venom_logging
 from venom_site.lib.secrets import stored_secret
 
@@ -205,7 +206,7 @@ else:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "venom_site.embedded.channel_layer.LocalSocketChannelLayer",
-            "CONFIG": {"data_dir": DATA_DIR},
+            "CONFIG": {"directory": str(runtime_folder(DATA_DIR))},
         }
     }
 
