@@ -17,7 +17,7 @@ from models_app.choices import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from models_app.models.operations import Operation  # noqa: F401 - named in a base class
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):

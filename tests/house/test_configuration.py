@@ -18,7 +18,9 @@ def test_env_example_and_docs_name_exactly_the_variables_that_exist():
     docs = (ROOT / "docs" / "configuration.md").read_text()
 
     assert re.findall(r"^#?([A-Z_]+)=", example, re.M) == list(Env.model_fields)
-    assert re.findall(r"^\| `([A-Z_]+)`(?: †)? \|", docs, re.M) == list(Env.model_fields)
+    assert re.findall(r"^\| `([A-Z_]+)`(?: †)? \|", docs, re.M) == list(
+        Env.model_fields
+    )
 
 
 def test_documented_defaults_are_the_real_ones():
