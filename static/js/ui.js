@@ -6,7 +6,7 @@
   const { body } = document;
   const $ = (selector, root = document) => root.querySelector(selector);
   const $$ = (selector, root = document) => root.querySelectorAll(selector);
-  const on = (name, handler, target = document) => target.addEventListener(name, handler);
+  const on = (name, handler, target = document, capture = false) => target.addEventListener(name, handler, capture);
   const lang = document.documentElement.lang || "en";
 
   /* Relative times */
@@ -54,9 +54,21 @@
     }
   };
 
+  /* A log follows its end until somebody scrolls up */
+  const scrolled = new Map();
+  on("scroll", ({ target }) => {
+    if (!target.matches?.("[data-follow]")) return;
+    const atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 8;
+    scrolled.set(target.id, atEnd ? Infinity : target.scrollTop);
+  }, document, true);
+  const follow = (root) => {
+    for (const log of $$("[data-follow]", root)) log.scrollTop = Math.min(scrolled.get(log.id) ?? Infinity, log.scrollHeight);
+  };
+
   on("htmx:load", ({ detail: { elt } }) => {
     showTimes(elt);
     startToasts();
+    follow(elt);
     announce(elt, elt !== body);
   });
 
@@ -170,7 +182,7 @@
   /* Shortcuts: Ctrl K jump, / filter, g then a letter, ? help */
   let leader = 0;
   const typing = (element) => element.matches("input, textarea, select, [contenteditable]");
-  const follow = (key) => $(`a[data-key="${CSS.escape(key)}"]`)?.click();
+  const go = (key) => $(`a[data-key="${CSS.escape(key)}"]`)?.click();
   on("keydown", (event) => {
     const { key } = event, find = $("[data-filter]") || $("#jump");
     if (key === "Escape") {
@@ -182,9 +194,9 @@
       $("#jump")?.focus();
     }
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || body.dataset.keys === "off") return;
-    if (Date.now() - leader < 1500) { leader = 0; follow(key); }
+    if (Date.now() - leader < 1500) { leader = 0; go(key); }
     else if (key === "g") leader = Date.now();
-    else if (key === "?") follow("?");
+    else if (key === "?") go("?");
     else if (key === "/" && find) { event.preventDefault(); find.focus(); find.select?.(); }
   });
 })();

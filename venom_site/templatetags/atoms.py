@@ -42,12 +42,14 @@ class Progressing(Protocol):
 
 
 class Answered(Protocol):
-    """What the result pill reads of a request record."""
+    """What the result pill and the timing bar read of a request record."""
 
     status: str
     http_status: int | None
     partial: bool
     fallback: bool
+    ttft_ms: float | None
+    duration_seconds: float | None
 
 
 @register.simple_tag
@@ -233,6 +235,12 @@ def percent_of(part: float | None, whole: float | None) -> int:
     if not part or not whole:
         return 0
     return max(0, min(100, round(100 * part / whole)))
+
+
+@register.filter
+def first_token_share(record: Answered) -> int:
+    """How much of an answer's time passed before its first token, in percent."""
+    return percent_of(record.ttft_ms, (record.duration_seconds or 0) * 1000)
 
 
 @register.filter
