@@ -271,13 +271,11 @@ def phase_words(phase: str) -> str:
 def bytes_words(operation: Progressing) -> str:
     """3.1 of 4.9 GB, or what came so far when the size is not known."""
     if operation.bytes_total:
-        words = {
-            "done": as_bytes(operation.bytes_done or 0),
-            "total": as_bytes(operation.bytes_total),
-        }
-        return _("%(done)s of %(total)s") % words
+        total = as_bytes(operation.bytes_total)
+        unit = " " + total.rpartition(" ")[2]
+        done = as_bytes(operation.bytes_done or 0).removesuffix(unit)
+        return _("%(done)s of %(total)s") % {"done": done, "total": total}
     if operation.bytes_done:
-        return _("%(done)s, size not known yet") % {
-            "done": as_bytes(operation.bytes_done)
-        }
+        size = as_bytes(operation.bytes_done)
+        return _("%(done)s, size not known yet") % {"done": size}
     return ""
