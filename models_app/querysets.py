@@ -66,6 +66,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         )
         return self.annotate(holder_id=Subquery(holder.values("pk")[:1]))
 
+    def next_in_line(self) -> Self:
+        """Startable, the first of its lock, and nobody holds that: oldest first."""
+        rows = self.startable().first_of_lock().with_holder()
+        return rows.filter(holder_id__isnull=True).order_by("created_at", "id")
+
     def for_display(self) -> Self:
         return self.select_related("node").with_holder()
 

@@ -10,7 +10,7 @@ from venom_site.lib.units import iso
 
 def operation_payload(operation: Operation) -> dict[str, Any]:
     """The fields of CONTRACT §7; bytes, bytes per second, percent, UTC times."""
-    waiting_for = operation.waiting_for
+    waiting_for = operation.waiting_for_id
     return {
         "operation_id": str(operation.pk),
         "operation_type": operation.operation_type,

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
@@ -215,7 +216,7 @@ class Operation(models.Model):
         return max(0.0, (self.bytes_total - (self.bytes_done or 0)) / self.speed_bps)
 
     @property
-    def waiting_for(self) -> UUID | None:
+    def waiting_for_id(self) -> UUID | None:
         """Id of the running operation that holds this one's lock, if any."""
         if self.status != OperationStatus.PENDING or not self.lock_key:
             return None
@@ -223,6 +224,12 @@ class Operation(models.Model):
             rows = Operation.objects.running().filter(lock_key=self.lock_key)
             self.holder_id = rows.values_list("pk", flat=True).first()
         return self.holder_id
+
+    @cached_property
+    def waiting_for(self) -> Operation | None:
+        """The holder itself; lists fetch all of theirs at once (`with_holders`)."""
+        pk = self.waiting_for_id
+        return Operation.objects.filter(pk=pk).first() if pk else None
 
 
 class OperationLogLine(models.Model):
