@@ -77,6 +77,11 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 
+    def of_kind(self, *, status: str | None, operation_type: str | None) -> Self:
+        """Filtered by what is given; nothing given is everything."""
+        given = {"status": status, "operation_type": operation_type}
+        return self.filter(**{name: value for name, value in given.items() if value})
+
     def older_than(self, created_at: datetime, pk: object) -> Self:
         """Keyset page; the repeated bound lets the index seek."""
         key = Q(created_at__lt=created_at) | Q(created_at=created_at, id__lt=pk)

@@ -189,7 +189,10 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
 def pause_operation(operation: Operation, *, actor: Principal) -> Operation:
     """Hold it and keep what it has done; only for types that can go on later."""
     if operation.operation_type not in PAUSABLE:
-        raise Conflict(_("This kind of operation cannot be paused."))
+        raise Conflict(
+            _("This kind of operation cannot be paused."),
+            operation_id=str(operation.pk),
+        )
     held = {"pause_requested": True}
     with transaction.atomic():
         paused = held | {"phase": PendingPhase.PAUSED}
@@ -207,7 +210,9 @@ def resume_operation(operation: Operation, *, actor: Principal) -> Operation:
     with transaction.atomic():
         rows = Operation.objects.open().filter(pk=operation.pk, pause_requested=True)
         if not rows.update(pause_requested=False, dispatched_at=None):
-            raise Conflict(_("This operation is not paused."))
+            raise Conflict(
+                _("This operation is not paused."), operation_id=str(operation.pk)
+            )
         waiting = Operation.objects.pending().filter(pk=operation.pk)
         waiting.update(phase=_first_phase(operation.not_before))
         write_log(operation.pk, f"Resumed by {actor.name}.")
