@@ -15,8 +15,12 @@ from django.core.asgi import get_asgi_application
 
 django_app = get_asgi_application()
 
+from runtime_app.gateway import sse, waiting
+from venom_site import consumers
 from venom_site.embedded import parent_watch
 from venom_site.lib import static
+
+pages_and_api = waiting.with_waiting(django_app)
 
 parent_watch.watch()
 
@@ -25,10 +29,14 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
     if path.startswith("/static/"):
         await static.app(scope, receive, send)
+    elif sse.is_stream(path):
+        await sse.app(scope, receive, send)
     else:
-        await django_app(scope, receive, send)
+        await pages_and_api(scope, receive, send)
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await consumers.app(scope, receive, send)
