@@ -12,7 +12,7 @@ from django.utils import timezone
 from runtime_app.choices import PROFILE_KINDS, ActivationState
 
 if TYPE_CHECKING:
-    pass
+    from runtime_app.models import Activation, ApiKey, Runtime  # noqa: F401
 
 
 class RuntimeQuerySet(models.QuerySet["Runtime"]):
