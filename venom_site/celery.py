@@ -39,9 +39,11 @@ app.conf.beat_max_loop_interval = 5
 @worker_ready.connect
 def _at_worker_start(**_: object) -> None:
     from models_app.services import sweep
+    from runtime_app.services import seeding
 
     parent_watch.watch()
     sweep.at_worker_start()
+    seeding.at_worker_start()
 
 
 @worker_shutting_down.connect

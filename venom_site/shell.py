@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
+from venom_site import VERSION
 from venom_site.lib.access import Principal, Scope
 
-VERSION = "0.1.0"
 THEMES = ("light", "dark")
 
 
@@ -28,7 +28,7 @@ class Can:
             return False
         if name == "view_payload":
             return self._principal.may_view_payload
-        return name in Scope and self._principal.has(Scope(name))
+        return name in frozenset(Scope) and self._principal.has(Scope(name))
 
 
 def _counts() -> dict[str, int]:
