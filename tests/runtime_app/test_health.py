@@ -183,9 +183,7 @@ def test_a_refused_key_is_degraded_and_says_so(server_row, practice_openai):
 
 
 @pytest.mark.parametrize("fault", ["garbage", "status:500", "cut_mid_line"])
-def test_a_bad_answer_is_degraded_and_never_raises(
-    server_row, practice_openai, fault
-):
+def test_a_bad_answer_is_degraded_and_never_raises(server_row, practice_openai, fault):
     practice_openai.state.faults.plan("/v1/models", fault)
 
     health.check_node()
@@ -197,7 +195,9 @@ def test_a_bad_answer_is_degraded_and_never_raises(
 
 def test_a_server_that_loads_its_model_is_starting(server_row):
     """llama-server answers 503 on every path meanwhile (facts §1.2)."""
-    body = b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}'
+    body = (
+        b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}'
+    )
     with _answers(503, body) as url:
         Runtime.objects.update(base_url=f"{url}/v1")
         health.check_node()
