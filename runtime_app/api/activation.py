@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Router, Status
 
 from models_app.models import Operation
 from runtime_app.models import Runtime
@@ -67,14 +67,14 @@ def _grouped(models: list[dict[str, Any]], field: str) -> dict[str, Any]:
 @router.post("/activate", response={202: dict[str, Any]}, summary="Make a model active")
 def activate_model(
     request: HttpRequest, body: ActivateBody, response: HttpResponse
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """Checks, loads, confirms with one real token, then commits; else nothing
     changes. `when` takes only `now` for the time being."""
     actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
     operation = activate.request_activation(
         body.runtime, body.wanted, actor=actor, when=body.when
     )
-    return 202, accepted(operation, response, body.wait_seconds)
+    return Status(202, accepted(operation, response, body.wait_seconds))
 
 
 @router.post(
@@ -84,7 +84,7 @@ def activate_model(
 )
 def switch_model(
     request: HttpRequest, body: SwitchBody, response: HttpResponse
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
     operation = activate.request_switch(body.wanted, actor=actor)
-    return 202, accepted(operation, response, body.wait_seconds)
+    return Status(202, accepted(operation, response, body.wait_seconds))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router
+from ninja import Router, Status
 
 from runtime_app.api.activation import accepted
 from runtime_app.models import Runtime
@@ -26,12 +26,12 @@ def list_servers(request: HttpRequest) -> dict[str, Any]:
 
 
 @router.post("/llm-servers", response={201: dict[str, Any]}, summary="Add a server")
-def add_server(request: HttpRequest, body: AddServerBody) -> tuple[int, dict[str, Any]]:
+def add_server(request: HttpRequest, body: AddServerBody) -> Status[dict[str, Any]]:
     """An OpenAI-compatible server; it is looked at once before the answer."""
     actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
     row = runtimes.add_server(body.name, body.base_url, body.key, actor=actor)
     row = health.check_runtime(row)
-    return 201, {"success": True, "server": server_payload(row)}
+    return Status(201, {"success": True, "server": server_payload(row)})
 
 
 @router.get("/llm-servers/active", summary="What is active now")
@@ -47,14 +47,14 @@ def get_active(request: HttpRequest) -> dict[str, Any]:
 )
 def set_active(
     request: HttpRequest, body: ActiveServerBody, response: HttpResponse
-) -> tuple[int, dict[str, Any]]:
+) -> Status[dict[str, Any]]:
     """With `wait_seconds` the answer is what GET says afterwards."""
     actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
     operation = activate.request_activation(body.server_name, body.wanted, actor=actor)
     answer = accepted(operation, response, body.wait_seconds)
     activation = active.active_activation()
     answer["active_server"] = activation.runtime.name if activation else None
-    return 202, answer
+    return Status(202, answer)
 
 
 @router.get("/services", summary="Our own parts and the runtimes")
