@@ -70,7 +70,7 @@ def make_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-class LocalSocketChannelLayer(InMemoryChannelLayer):  # type: ignore[misc]
+class LocalSocketChannelLayer(InMemoryChannelLayer):
     """Groups across processes; `send` to one channel stays within its process."""
 
     def __init__(self, directory: str | Path, **options: Any) -> None:
