@@ -8,17 +8,33 @@ holds. Plain standard library; must never end a process that has no such pipe.
 
 from __future__ import annotations
 
-import atexit
 import os
 import runpy
 import signal
 import stat
+import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 PIPE_VARIABLE = "VENOM_PARENT_PIPE"
 GRACE_SECONDS = 8.0
+# Waits for the leader of a group to end, then ends what is left of the group.
+REAPER = """
+import os, sys, time
+leader, deadline = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
+try:
+    while time.monotonic() < deadline:
+        os.kill(leader, 0)
+        time.sleep(0.05)
+except ProcessLookupError:
+    pass
+try:
+    os.killpg(leader, 9)
+except (ProcessLookupError, PermissionError):
+    pass
+"""
 
 
 def watch(grace_seconds: float = GRACE_SECONDS) -> bool:
@@ -28,12 +44,9 @@ def watch(grace_seconds: float = GRACE_SECONDS) -> bool:
     if not number.isdigit() or not _is_pipe(int(number)):
         return False
     os.set_inheritable(int(number), False)
-    ended = threading.Event()
-    # Registered first, hence run last, after everything else has said goodbye.
-    atexit.register(lambda: _kill_group() if ended.is_set() else None)
     threading.Thread(
         target=_wait_for_the_end,
-        args=(int(number), ended, grace_seconds),
+        args=(int(number), grace_seconds),
         name="parent-watch",
         daemon=True,
     ).start()
@@ -47,22 +60,23 @@ def _is_pipe(descriptor: int) -> bool:
         return False
 
 
-def _wait_for_the_end(
-    descriptor: int, ended: threading.Event, grace_seconds: float
-) -> None:
+def _wait_for_the_end(descriptor: int, grace_seconds: float) -> None:
     while os.read(descriptor, 1):
         pass  # nobody writes; a byte would mean nothing
-    ended.set()
-    os.kill(os.getpid(), signal.SIGTERM)
+    own = os.getpid()
+    if os.getpgrp() == own:
+        _start_reaper(own, grace_seconds)
+    os.kill(own, signal.SIGTERM)
     time.sleep(grace_seconds)
-    _kill_group()
+    os.kill(own, signal.SIGKILL)
 
 
-def _kill_group() -> None:
-    """Kills this process and, where it leads a group, what it left behind in there."""
-    if os.getpgrp() == os.getpid():
-        os.killpg(os.getpid(), signal.SIGKILL)
-    os.kill(os.getpid(), signal.SIGKILL)
+def _start_reaper(group: int, grace_seconds: float) -> None:
+    # Not `atexit`: a process that SIGTERM ends the plain way never gets there, and
+    # what it leaves in its group would live on.
+    argv = [sys.executable, "-IS", "-c", REAPER, str(group), str(grace_seconds)]
+    with suppress(OSError):
+        subprocess.Popen(argv, start_new_session=True)  # noqa: S603 - ourselves
 
 
 def main() -> None:

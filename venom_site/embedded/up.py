@@ -138,13 +138,13 @@ def roles(place: Place) -> list[Role]:
         *("--no-server-header", "--no-access-log", "--log-level", "warning"),
     )
     worker = (
-        *("celery", "-A", "venom_site", "worker", "-n", f"venom@{place.node}"),
+        *("celery", "-q", "-A", "venom_site", "worker", "-n", f"venom@{place.node}"),
         *("-P", "threads", "-c", "8", "-Q", f"default,node.{place.node}"),
         *("--without-mingle", "--without-gossip", "--without-heartbeat"),
         *("-l", "warning"),
     )
     beat = (
-        *("celery", "-A", "venom_site", "beat", "--pidfile=", "-l", "warning"),
+        *("celery", "-q", "-A", "venom_site", "beat", "--pidfile=", "-l", "warning"),
         *("-s", str(place.run_dir / "beat")),
     )
     return [_role("web", web), _role("worker", worker), _role("beat", beat)]
