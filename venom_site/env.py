@@ -294,8 +294,9 @@ def _complaint(detail: Any) -> str:
 
 def load(environ: dict[str, str] | None = None, dotenv: Path | None = None) -> Env:
     """Read and check everything; raises `BadEnvironment` naming all that is wrong."""
-    values = read_dotenv(dotenv or BASE_DIR / ".env")
-    values |= dict(os.environ if environ is None else environ)
+    given = dict(os.environ if environ is None else environ)
+    default = Path(given.get("VENOM_ENV_FILE") or BASE_DIR / ".env")
+    values = read_dotenv(dotenv or default) | given
     bad: list[str] = []
     values = _with_secret_files(values, bad)
     bad += _port_conflicts(values)

@@ -215,7 +215,13 @@ CELERY_BROKER_URL = REDIS_URL or "files://"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"visibility_timeout": 3600, "socket_timeout": 10, "socket_connect_timeout": 5}
     if REDIS_URL
-    else {"folder": str(BROKER_DIR), "polling_interval": 0.2}
+    else {
+        "folder": str(BROKER_DIR),
+        "polling_interval": 0.2,
+        "max_retries": 2,  # an unusable folder is refused at once, not after 6 s
+        "interval_start": 0,
+        "interval_step": 0.1,
+    }
 )
 CELERY_TASK_IGNORE_RESULT = True  # the row is the result
 CELERY_TASK_ACKS_LATE = False  # the row re-queues, not the broker
