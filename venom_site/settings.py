@@ -105,7 +105,6 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "venom_site.shell.context",
             ],
-            "builtins": ["venom_site.templatetags.venom"],
         },
     }
 ]
