@@ -12,7 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
 from venom_site import VERSION
-from venom_site.lib.access import Principal, Scope
+from venom_site.lib.access import Principal
 
 THEMES = ("light", "dark")
 
@@ -28,7 +28,7 @@ class Can:
             return False
         if name == "view_payload":
             return self._principal.may_view_payload
-        return name in frozenset(Scope) and self._principal.has(Scope(name))
+        return any(scope.value == name for scope in self._principal.scopes)
 
 
 def _counts() -> dict[str, int]:
