@@ -90,8 +90,12 @@ def create_key(
     *,
     actor: Principal,
     expires_at: datetime | None = None,
+    owner: AbstractBaseUser | None = None,
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which can never be shown again."""
+    """The row and the key itself, which can never be shown again.
+
+    Raises `Conflict` for a name that is taken, revoked keys included.
+    """
     key = f"venom_{secrets.token_urlsafe(32)}"
     row = ApiKey(
         name=name,
@@ -99,6 +103,7 @@ def create_key(
         key_hash=hash_key(key),
         scopes=sorted(scope.value for scope in set(scopes)),
         expires_at=expires_at,
+        owner=owner,
     )
     row.full_clean(validate_constraints=False, validate_unique=False)
     try:
