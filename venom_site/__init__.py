@@ -1,0 +1,1 @@
+"""Venom, the control room for LLM runtimes. Importable without any package."""
