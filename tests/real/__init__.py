@@ -1,0 +1,1 @@
+"""Real foreign programs, small enough to run beside the tests."""
