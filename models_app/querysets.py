@@ -17,7 +17,7 @@ from models_app.choices import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from models_app.models.operations import Operation  # noqa: F401 - named in a base class
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -45,7 +45,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def first_of_lock(self) -> Self:
         """Those with no earlier startable operation under the same lock key."""
         earlier = (
-            self.model._default_manager.get_queryset()
+            OperationQuerySet(self.model)
             .startable()
             .filter(lock_key=OuterRef("lock_key"))
             .filter(
@@ -58,7 +58,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def with_holder(self) -> Self:
         """Adds `holder_id`: the running operation whose lock a pending one needs."""
         holder = (
-            self.model._default_manager.get_queryset()
+            OperationQuerySet(self.model)
             .running()
             .filter(lock_key=OuterRef("lock_key"))
             .exclude(lock_key="")

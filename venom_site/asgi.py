@@ -15,11 +15,7 @@ from django.core.asgi import get_asgi_application
 
 django_app = get_asgi_application()
 
-from venom_site.embedded import parent_watch
 from venom_site.lib import static
-
-parent_watch.watch()
-
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]

@@ -9,11 +9,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "venom_site.settings")
 
-from venom_site.embedded import broker, parent_watch
+from venom_site.embedded import broker
 
 broker.register()
 app = Celery("venom")
@@ -40,7 +40,6 @@ app.conf.beat_max_loop_interval = 5
 def _at_worker_start(**_: object) -> None:
     from models_app.services import sweep
 
-    parent_watch.watch()
     sweep.at_worker_start()
 
 
@@ -49,11 +48,6 @@ def _at_worker_stop(**_: object) -> None:
     from models_app.services import claims
 
     claims.DRAINING.set()
-
-
-@beat_init.connect
-def _at_beat_start(**_: object) -> None:
-    parent_watch.watch()
 
 
 __all__ = ["app"]

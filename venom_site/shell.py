@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
-from venom_site.lib.access import Principal, Scope
+from venom_site.lib.access import Principal
 
 VERSION = "0.1.0"
 THEMES = ("light", "dark")
@@ -28,7 +28,7 @@ class Can:
             return False
         if name == "view_payload":
             return self._principal.may_view_payload
-        return name in Scope and self._principal.has(Scope(name))
+        return any(scope.value == name for scope in self._principal.scopes)
 
 
 def _counts() -> dict[str, int]:
