@@ -94,7 +94,8 @@ def aborted(route: Route) -> Refusal:
 
 def malformed(route: Route) -> Refusal:
     return _degraded(
-        "upstream_malformed", f"{_where(route)} answered with something that is no JSON."
+        "upstream_malformed",
+        f"{_where(route)} answered with something that is no JSON.",
     )
 
 
