@@ -16,6 +16,7 @@ from venom_site.lib.admin_base import ReadOnlyAdmin, ago, pill, pretty
 
 @admin.register(RequestRecord)
 class RequestRecordAdmin(ReadOnlyAdmin):
+    in_console = True
     list_display = (
         "request_id",
         "state",
@@ -32,9 +33,6 @@ class RequestRecordAdmin(ReadOnlyAdmin):
     search_help_text = _("Request id, beginning of a model or of who asked.")
     exclude = ("parameters",)
     readonly_fields = ("shown_parameters",)
-
-    def view_on_site(self, obj: RequestRecord) -> str:
-        return obj.get_absolute_url()
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Contents only for those who may read them."""

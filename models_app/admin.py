@@ -36,7 +36,7 @@ class LogLineInline(ReadOnlyInline):
     def get_queryset(self, request: HttpRequest) -> QuerySet[OperationLogLine]:
         """By their ids: Django narrows this to the operation, which a slice forbids."""
         match = request.resolver_match
-        owner = match.kwargs.get("object_id") if match else None
+        owner = str(match.kwargs["object_id"]) if match else ""
         rows = OperationLogLine.objects.filter(operation_id=owner).order_by("-id")
         newest = list(rows.values_list("pk", flat=True)[:LAST_LINES])
         return OperationLogLine.objects.filter(pk__in=newest)
@@ -44,6 +44,7 @@ class LogLineInline(ReadOnlyInline):
 
 @admin.register(Operation)
 class OperationAdmin(ReadOnlyAdmin):
+    in_console = True
     list_display = (
         "title",
         "state",
@@ -63,9 +64,6 @@ class OperationAdmin(ReadOnlyAdmin):
     readonly_fields = ("shown_params", "shown_checkpoint")
     inlines = (LogLineInline,)
     actions = ("cancel", "retry")
-
-    def view_on_site(self, obj: Operation) -> str:
-        return obj.get_absolute_url()
 
     @admin.display(description=_("operation"))
     def title(self, row: Operation) -> str:

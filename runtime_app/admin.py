@@ -6,7 +6,7 @@ A stored secret is shown as «set» and never leaves. Keys are made by
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
@@ -31,15 +31,13 @@ from venom_site.lib.admin_base import (
 
 @admin.register(Runtime)
 class RuntimeAdmin(ReadOnlyAdmin):
+    in_console = True
     list_display = ("display_name", "kind", "base_url", "state", "version", "checked")
     list_select_related = ("node",)
     list_filter = ("status", "kind", "node")
     search_fields = ("^name", "^display_name")
     exclude = ("served_models", "recent_changes")
     readonly_fields = ("stored_key", "shown_models", "shown_changes")
-
-    def view_on_site(self, obj: Runtime) -> str:
-        return obj.get_absolute_url()
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, row: Runtime) -> SafeString:
@@ -117,11 +115,16 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         )
 
 
+if TYPE_CHECKING:
+    StockUserAdmin = UserAdmin[User]
+else:
+    StockUserAdmin = UserAdmin
+
 admin.site.unregister([User, Group])
 
 
 @admin.register(User)
-class PersonAdmin(ScopedMixin, UserAdmin):
+class PersonAdmin(ScopedMixin, StockUserAdmin):
     """Only admins see people; groups carry what each may do."""
 
     view_scope = Scope.ADMIN

@@ -7,7 +7,7 @@ import re
 import secrets
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -90,7 +90,7 @@ def create_key(
     *,
     actor: Principal,
     expires_at: datetime | None = None,
-    owner: AbstractBaseUser | None = None,
+    owner: User | None = None,
 ) -> tuple[ApiKey, str]:
     """The row and the key itself, which can never be shown again.
 

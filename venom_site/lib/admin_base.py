@@ -92,6 +92,11 @@ class BaseAdmin(ScopedMixin, StockAdmin):
     list_max_show_all = 200
     show_full_result_count = False
     paginator = BoundedPaginator
+    in_console = False
+
+    def get_view_on_site_url(self, obj: Any = None) -> str | None:
+        """The console's page of the object, where it has one."""
+        return obj.get_absolute_url() if obj is not None and self.in_console else None
 
 
 class NoChanges:
@@ -108,9 +113,7 @@ class NoChanges:
 
 
 class ReadOnlyAdmin(NoChanges, BaseAdmin):
-    """A link to the console's page of the object where it has one."""
-
-    view_on_site = False
+    """What people look at here and change elsewhere, or nowhere."""
 
 
 class ReadOnlyInline(NoChanges, ScopedMixin, StockInline):

@@ -56,9 +56,7 @@ def _ensure_rows() -> None:
     groups.ensure_groups()
     links.forget_old_links()
     if importlib.util.find_spec("runtime_app.services.seeding"):
-        from runtime_app.services import seeding
-
-        seeding.ensure_runtimes()
+        importlib.import_module("runtime_app.services.seeding").ensure_runtimes()
 
 
 def _link() -> str:
