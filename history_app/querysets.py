@@ -11,12 +11,19 @@ from django.db.models import Q
 from history_app.choices import OPEN_STATUSES
 
 if TYPE_CHECKING:
-    pass
+    from history_app.models import AuditEntry, RequestRecord  # noqa: F401
 
 
 class RequestRecordQuerySet(models.QuerySet["RequestRecord"]):
     def running(self) -> Self:
         return self.filter(status__in=OPEN_STATUSES)
+
+    def finished(self) -> Self:
+        return self.exclude(status__in=OPEN_STATUSES)
+
+    def silent_since(self, moment: datetime) -> Self:
+        """Open rows whose server has given no sign of life since then."""
+        return self.running().filter(touched_at__lt=moment)
 
     def of_key(self, key_id: str) -> Self:
         return self.filter(key_id=key_id)

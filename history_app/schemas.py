@@ -13,9 +13,7 @@ from history_app.models import RequestRecord
 from venom_site.lib.units import iso
 
 
-def request_payload(
-    record: RequestRecord, *, may_view_payload: bool
-) -> dict[str, Any]:
+def request_payload(record: RequestRecord, *, may_view_payload: bool) -> dict[str, Any]:
     """The fields of CONTRACT §5.3; `prompt` is null for who may not see contents."""
     payload: dict[str, Any] = {
         "request_id": record.request_id,

@@ -17,7 +17,10 @@ Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 _ALWAYS: Headers = [
     (b"content-security-policy", NOTHING.encode()),
-    *((name.lower().encode(), text.encode()) for name, text in SECURITY_HEADERS.items()),
+    *(
+        (name.lower().encode(), text.encode())
+        for name, text in SECURITY_HEADERS.items()
+    ),
     (b"cache-control", b"no-store"),
 ]
 _NOBODY: Headers = [
