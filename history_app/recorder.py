@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import logging
 import threading
+import time
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
@@ -34,11 +35,19 @@ PREVIEW_CHARACTERS = 500
 _EDGE_CHARACTERS = 200
 
 
-class RequestFields(TypedDict, total=False):
+class ErrorFields(TypedDict, total=False):
+    """How a request failed."""
+
+    error_code: str
+    error_class: str
+    error_message: str
+    error_retryable: bool | None
+
+
+class RequestFields(ErrorFields, total=False):
     """Columns of `RequestRecord` that a server of requests knows."""
 
     request_id: str
-    status: RequestStatus
     path: str
     stream: bool
     requested_model: str
@@ -52,10 +61,6 @@ class RequestFields(TypedDict, total=False):
     fallback: bool
     partial: bool
     reason_code: str
-    error_code: str
-    error_class: str
-    error_message: str
-    error_retryable: bool | None
     input_tokens: int | None
     output_tokens: int | None
     usage_estimated: bool
@@ -191,7 +196,7 @@ class Recorder:
             if not has_work:
                 self._touch_open(timezone.now())
             if pause:
-                threading.Event().wait(pause)
+                time.sleep(pause)
             else:
                 self._much_work.wait(FLUSH_SECONDS)
             pause = self._flush_in_thread()

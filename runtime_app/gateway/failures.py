@@ -7,7 +7,6 @@ own words are quoted, cut and without credentials.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from runtime_app.gateway.refusals import Refusal
 from runtime_app.gateway.routing import Route
@@ -40,7 +39,18 @@ def of_connection(kind: str, route: Route, connect_seconds: float) -> Refusal:
     return _degraded(f"upstream_{kind}", f"{where} {words[kind]}.")
 
 
-def of_status(status: int, body: bytes, retry_after: str | None, route: Route) -> Any:
+def of_refused_body(status: int, body: bytes, route: Route) -> Refusal:
+    """The client's own mistake, in the server's words; for the history only."""
+    return Refusal(
+        status=status,
+        code="bad_request",
+        message=f"{_where(route)} answered {status}{_quoted(body)}",
+    )
+
+
+def of_status(
+    status: int, body: bytes, retry_after: str | None, route: Route
+) -> Refusal:
     """The refusal for an error status, with the server's own words quoted."""
     where, said = _where(route), _quoted(body)
     message = f"{where} answered {status}{said}"
@@ -146,7 +156,7 @@ def _is_overload(body: bytes) -> bool:
 
 
 def _quoted(body: bytes) -> str:
-    """`: «the server's words»` or, when it said nothing readable, a full stop."""
+    """`: «the server's words»`, or nothing when it said nothing readable."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from history_app.recorder import ErrorFields
+
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -75,3 +77,15 @@ def bad_request(
     message: str, *, param: str | None = None, code: str = "bad_request"
 ) -> Refused:
     return Refused(Refusal(status=400, code=code, message=message, param=param))
+
+
+def history_fields(refusal: Refusal | None) -> ErrorFields:
+    """The error columns of the history; none for an answer that was good."""
+    if refusal is None:
+        return {}
+    return {
+        "error_code": refusal.code,
+        "error_class": refusal.error_class,
+        "error_message": refusal.message,
+        "error_retryable": refusal.retryable,
+    }

@@ -153,14 +153,19 @@ def _object(text: bytes) -> dict[str, Any] | None:
     return fields if isinstance(fields, dict) else None
 
 
+def said_in(answer: bytes) -> str:
+    """What a whole answer says; for those that come without a usage block."""
+    return _said(_object(answer.strip()))
+
+
 def _said(fields: dict[str, Any] | None) -> str:
-    """What the first choice of a chunk says: text, thought or the call of a tool."""
+    """What the first choice says: text, thought or the call of a tool."""
     choices = fields.get("choices") if fields else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         return ""
     if isinstance(choices[0].get("text"), str):
         return str(choices[0]["text"])
-    delta = choices[0].get("delta")
+    delta = choices[0].get("delta") or choices[0].get("message")
     if not isinstance(delta, dict):
         return ""
     for name in ("content", "reasoning", "reasoning_content"):
@@ -186,13 +191,13 @@ def _count(value: Any) -> int | None:
 
 def usage_in(answer: bytes) -> Usage | None:
     """The usage block of a whole answer, without parsing the rest of it: an answer of
-    embeddings has megabytes. Inside strings the quotes are escaped, so none is found."""
-    match = None
-    for match in _USAGE.finditer(answer):  # noqa: B007 - the last one counts
-        pass
-    if match is None:
+    embeddings has megabytes. Within strings quotes are escaped: none is found there.
+    """
+    found = list(_USAGE.finditer(answer))
+    if not found:
         return None
-    block = answer[match.end() - 1 : match.end() + 4096]
+    begin = found[-1].end() - 1
+    block = answer[begin : begin + 4096]
     try:
         usage, _end = _decoder.raw_decode(block.decode("utf-8", "replace"))
     except (ValueError, RecursionError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,7 +39,7 @@ class UpstreamCut(Exception):
 
 
 class UpstreamAnswer:
-    """Status and headers are here; the body is read by one of the two methods."""
+    """Status and headers are here; the body is read piece by piece or whole."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
@@ -52,21 +51,20 @@ class UpstreamAnswer:
     def is_event_stream(self) -> bool:
         return self.content_type.startswith("text/event-stream")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """Bytes as they come; `UpstreamCut` when the body ends before its end."""
+    async def next_piece(self) -> bytes:
+        """Bytes as they come, empty at the end; `UpstreamCut` when it ends too soon."""
         try:
-            async for chunk in self._response.content.iter_any():
-                yield chunk
+            return await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamCut from error
 
     async def whole(self, most: int = MOST_ANSWER_BYTES) -> bytes:
         parts, size = [], 0
-        async for chunk in self.chunks():
-            size += len(chunk)
+        while piece := await self.next_piece():
+            size += len(piece)
             if size > most:
                 raise UpstreamCut
-            parts.append(chunk)
+            parts.append(piece)
         return b"".join(parts)
 
     async def error_text(self) -> bytes:
