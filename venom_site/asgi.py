@@ -16,18 +16,18 @@ from django.core.asgi import get_asgi_application
 django_app = get_asgi_application()
 
 from runtime_app.gateway import sse, waiting
+from runtime_app.gateway.app import app as gateway
 from venom_site import consumers
-from venom_site.embedded import parent_watch
 from venom_site.lib import static
 
 pages_and_api = waiting.with_waiting(django_app)
 
-parent_watch.watch()
-
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if path.startswith("/static/"):
+    if path.startswith("/v1/") or path == "/v1":
+        await gateway(scope, receive, send)
+    elif path.startswith("/static/"):
         await static.app(scope, receive, send)
     elif sse.is_stream(path):
         await sse.app(scope, receive, send)
@@ -35,8 +35,23 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await pages_and_api(scope, receive, send)
 
 
+async def lifespan(receive: Any, send: Any) -> None:
+    """uvicorn's start and end; daphne has none, there the gateway starts lazily."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            gateway.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await gateway.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
     elif scope["type"] == "websocket":
         await consumers.app(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await lifespan(receive, send)

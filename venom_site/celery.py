@@ -9,11 +9,11 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready, worker_shutting_down
+from celery.signals import worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "venom_site.settings")
 
-from venom_site.embedded import broker, parent_watch
+from venom_site.embedded import broker
 
 broker.register()
 app = Celery("venom")
@@ -39,9 +39,10 @@ app.conf.beat_max_loop_interval = 5
 @worker_ready.connect
 def _at_worker_start(**_: object) -> None:
     from models_app.services import sweep
+    from runtime_app.services import seeding
 
-    parent_watch.watch()
     sweep.at_worker_start()
+    seeding.at_worker_start()
 
 
 @worker_shutting_down.connect
@@ -49,11 +50,6 @@ def _at_worker_stop(**_: object) -> None:
     from models_app.services.work import DRAINING
 
     DRAINING.set()
-
-
-@beat_init.connect
-def _at_beat_start(**_: object) -> None:
-    parent_watch.watch()
 
 
 __all__ = ["app"]

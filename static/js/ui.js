@@ -74,18 +74,14 @@
 
   /* Answers: an error is shown only where the server told us to put it */
   on("htmx:beforeSwap", ({ detail }) => {
-    const { xhr, elt } = detail;
-    const signIn = body.dataset.signIn;
-    if (signIn && elt.matches("[data-live]") && xhr.responseURL.includes(signIn)) {
+    const { xhr, requestConfig } = detail, live = requestConfig.elt.matches("[data-live]");
+    const refused = xhr.status >= 400 && xhr.status !== 422;
+    if (live && xhr.responseURL.includes(body.dataset.signIn)) {
       detail.shouldSwap = false;
       signedOut();
     }
-    if (xhr.status >= 400 && xhr.getResponseHeader("HX-Retarget")) detail.shouldSwap = true;
-    else if (xhr.status >= 400 && xhr.status !== 422 && !elt.matches("[data-live]")) addToast("toast-failed");
-    // A live update may have replaced the target while we waited.
-    if (!detail.target.isConnected && detail.target.id) {
-      detail.target = document.getElementById(detail.target.id) || detail.target;
-    }
+    if (xhr.getResponseHeader("HX-Retarget")) detail.shouldSwap = true;
+    else if (refused && !live) addToast("toast-failed");
   });
   on("htmx:sendError", ({ detail }) => detail.elt.matches("[data-live]") || addToast("toast-failed"));
 
@@ -108,16 +104,18 @@
     if (banner) banner.hidden = false;
   };
 
-  // A click is lost when its row is swapped between press and release, so we wait.
+  // A click is lost when its row is swapped between press and release, an answer when
+  // the row that asked is gone: so updates wait for both.
   let held = 0, waiting = [];
   const press = () => { held = Date.now(); };
   const release = () => { held = 0; setTimeout(flush); };
   const flush = () => {
-    if (held && Date.now() - held < 3000) return;
+    if ((held && Date.now() - held < 3000) || $("form.htmx-request")) return;
     const messages = waiting;
     waiting = [];
     messages.forEach(swap);
   };
+  on("htmx:afterRequest", () => setTimeout(flush));
   ["pointerdown", "keydown"].forEach((name) => on(name, press, window));
   ["pointerup", "pointercancel", "keyup", "blur"].forEach((name) => on(name, release, window));
 

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+from contextlib import ExitStack
 
 import pytest
 from websockets.sync.client import connect
@@ -55,12 +56,13 @@ def test_a_published_message_reaches_a_web_socket(tmp_path, server):
     env = environment(PYTHONPATH=f"{ROOT}:{tmp_path}", CHANNELS=str(channels))
     port = free_port()
     argv = [sys.executable, "-W", "error::DeprecationWarning", "-m", *server(port)]
-    with Running(argv, cwd=tmp_path, env=env) as running:
+    with Running(argv, cwd=tmp_path, env=env) as running, ExitStack() as stack:
         sockets = []
 
         def is_connected():
             try:
-                sockets.append(connect(f"ws://127.0.0.1:{port}", open_timeout=5))
+                client = connect(f"ws://127.0.0.1:{port}", open_timeout=5)
+                sockets.append(stack.enter_context(client))
             except OSError:
                 assert running.process.poll() is None, running.output
                 return False
@@ -69,8 +71,7 @@ def test_a_published_message_reaches_a_web_socket(tmp_path, server):
         wait_until(is_connected, seconds=20)
         layer = LocalSocketChannelLayer(directory=channels)
         layer.publish("operations", {"type": "event", "text": "hello"})
-        with sockets[0] as socket:
-            assert socket.recv(timeout=5) == "hello"
+        assert sockets[0].recv(timeout=5) == "hello"
         running.process.send_signal(signal.SIGTERM)
         running.process.wait(10)
         assert "Traceback" not in running.output

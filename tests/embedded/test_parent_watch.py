@@ -18,8 +18,8 @@ exec(sys.argv[1])
 """
 
 
-def run_watcher(program: str, *, pipe: bool = True, close: bool = True):
-    """Runs the program under a watch whose pipe ends at once; its end."""
+def run_watcher(program, *, pipe=True, close=True):
+    """Runs the program, then lets the pipe end; what `watch` said and the end."""
     read_end, write_end = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-c", WATCHER, program],
@@ -31,35 +31,37 @@ def run_watcher(program: str, *, pipe: bool = True, close: bool = True):
         start_new_session=True,
     )
     os.close(read_end)
-    if close:
-        os.close(write_end)
     try:
-        output, _ = process.communicate(timeout=10)
+        with process.stdout as output:
+            said = output.readline()
+            if close:
+                output.readline()  # the program is under way
+                os.close(write_end)
+            return said, process.wait(10)
     finally:
         if not close:
             os.close(write_end)
-    return output, process.returncode
 
 
 def test_the_end_of_the_pipe_asks_the_process_to_end():
-    output, code = run_watcher("time.sleep(60)")
-    assert (output, code) == ("True False\n", -15)
+    said, code = run_watcher("print('ready', flush=True); time.sleep(60)")
+    assert (said, code) == ("True False\n", -15)
 
 
 def test_who_does_not_listen_is_killed_after_the_grace():
-    ignore = "import signal; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
-    _, code = run_watcher(ignore)
+    ignore = "import signal; signal.signal(15, signal.SIG_IGN)"
+    _, code = run_watcher(f"{ignore}; print('ready', flush=True); time.sleep(60)")
     assert code == -9
 
 
 def test_while_the_pipe_is_open_nothing_happens():
-    output, code = run_watcher("time.sleep(0.5)", close=False)
-    assert (output, code) == ("True False\n", 0)
+    said, code = run_watcher("time.sleep(0.5)", close=False)
+    assert (said, code) == ("True False\n", 0)
 
 
 def test_without_a_pipe_nobody_is_watched():
-    output, code = run_watcher("time.sleep(0.5)", pipe=False)
-    assert (output, code) == ("False False\n", 0)
+    said, code = run_watcher("time.sleep(0.5)", pipe=False)
+    assert (said, code) == ("False False\n", 0)
 
 
 @pytest.mark.parametrize("number", ["99", "0x1", "-1", "two"])

@@ -82,12 +82,15 @@ def pill(tone: str, icon_name: str, text: str) -> SafeString:
 @register.simple_tag
 def status_pill(kind: str, status: str | None) -> SafeString:
     """The pill of a runtime, operation or request; a state we do not know is grey."""
+    shown = pill_of(kind, status or "") or UNKNOWN_PILL
+    return pill(shown.tone, shown.icon, status_word(status, kind))
+
+
+@register.filter
+def status_word(status: str | None, kind: str) -> str:
+    """Only the word of a status, for what is spoken rather than seen."""
     known = pill_of(kind, status or "")
-    if known is None:
-        return pill(
-            UNKNOWN_PILL.tone, UNKNOWN_PILL.icon, status or str(UNKNOWN_PILL.text)
-        )
-    return pill(known.tone, known.icon, str(known.text))
+    return str(known.text) if known else status or str(UNKNOWN_PILL.text)
 
 
 @register.simple_tag
@@ -112,6 +115,11 @@ def request_pill(record: Answered) -> SafeString:
     return status_pill("request", record.status)
 
 
+def decimal(number: float, places: int) -> str:
+    """Rounded, with the language's comma; Django's own function only cuts off."""
+    return number_format(round(number, places), places)
+
+
 @register.filter(name="bytes")
 def as_bytes(size: float | None) -> str:
     """4900000000 → 4.9 GB; decimal units, as disks and model pages count."""
@@ -120,7 +128,7 @@ def as_bytes(size: float | None) -> str:
     for step, unit in BYTE_STEPS:
         if size >= step:
             decimals = 1 if step >= 10**9 or (step == 10**6 and size < 10**8) else 0
-            return f"{number_format(size / step, decimals)} {unit}"
+            return f"{decimal(size / step, decimals)} {unit}"
     return f"{int(size)} B"
 
 
@@ -130,8 +138,8 @@ def memory(size: float | None) -> str:
     if size is None:
         return NONE
     if size < 2**30:
-        return f"{number_format(size / 2**20, 0)} MiB"
-    return f"{number_format(size / 2**30, 1)} GiB"
+        return f"{decimal(size / 2**20, 0)} MiB"
+    return f"{decimal(size / 2**30, 1)} GiB"
 
 
 @register.filter
@@ -147,9 +155,9 @@ def duration(seconds: float | None) -> str:
         return NONE
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
-    if seconds < 60:
-        return f"{number_format(seconds, 2 if seconds < 10 else 0)} s"
-    minutes, rest = divmod(int(seconds), 60)
+    if seconds < 59.5:
+        return f"{decimal(seconds, 2 if seconds < 10 else 0)} s"
+    minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
@@ -167,7 +175,7 @@ def time_left(seconds: float | None) -> str:
         return ""
     if seconds < 10:
         return _("a few seconds left")
-    if seconds < 60:
+    if seconds < 55:
         return _("about %(count)s s left") % {"count": round(seconds / 10) * 10}
     if seconds < 5400:
         return _("about %(count)s min left") % {"count": round(seconds / 60)}
