@@ -27,6 +27,7 @@ from models_app.models.nodes import Node
 from models_app.querysets import OperationQuerySet
 from venom_site.lib.ids import uuid7
 
+LOG_LINES_SHOWN = 500
 STALLED_AFTER = timedelta(seconds=20)
 
 
@@ -114,7 +115,6 @@ class Operation(models.Model):
     objects = OperationQuerySet.as_manager()
     if TYPE_CHECKING:
         holder_id: UUID | None
-        log_lines: models.Manager[OperationLogLine]
 
     class Meta:
         verbose_name = _("operation")
@@ -226,6 +226,11 @@ class Operation(models.Model):
         return self.holder_id
 
     @cached_property
+    def log_lines(self) -> list[OperationLogLine]:
+        """The last 500 lines of its log, in order."""
+        return list(self.lines.order_by("-id")[:LOG_LINES_SHOWN])[::-1]
+
+    @cached_property
     def waiting_for(self) -> Operation | None:
         """The holder itself; lists fetch all of theirs at once (`with_holders`)."""
         pk = self.waiting_for_id
@@ -236,7 +241,7 @@ class OperationLogLine(models.Model):
     """One line of an operation's log; its id is the SSE event id of that line."""
 
     operation = models.ForeignKey(
-        Operation, on_delete=models.CASCADE, related_name="log_lines"
+        Operation, on_delete=models.CASCADE, related_name="lines"
     )
     at = models.DateTimeField(_("at"), default=timezone.now)
     level = models.CharField(_("level"), max_length=7, choices=LogLevel)

@@ -12,9 +12,9 @@ from datetime import timedelta
 from django.utils import timezone
 
 from models_app.models import Operation, OperationLogLine
+from models_app.models.operations import LOG_LINES_SHOWN
 from venom_site.lib import cursors
 
-LOG_LINES_SHOWN = 500
 ATTENTION_LASTS = timedelta(hours=24)
 
 
@@ -60,10 +60,10 @@ def with_holders(operations: list[Operation]) -> list[Operation]:
 
 def log_of(operation: Operation, *, after: int = 0) -> list[OperationLogLine]:
     """The lines after that id in order; without one, the last 500."""
-    lines = OperationLogLine.objects.filter(operation=operation)
-    if after:
-        return list(lines.filter(id__gt=after).order_by("id")[:LOG_LINES_SHOWN])
-    return list(lines.order_by("-id")[:LOG_LINES_SHOWN])[::-1]
+    if not after:
+        return operation.log_lines
+    newer = operation.lines.filter(id__gt=after).order_by("id")
+    return list(newer[:LOG_LINES_SHOWN])
 
 
 def summary() -> dict[str, int]:

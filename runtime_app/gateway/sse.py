@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models_app.models import Operation
+from models_app.models.operations import LOG_LINES_SHOWN
 from models_app.schemas import log_line_payload, operation_payload
 from models_app.services import operation_lists, operations
 from runtime_app.gateway.leaving import Receive, Send, while_present
@@ -145,7 +146,7 @@ class Stream:
         if found.payload != self._shown:
             self._shown = found.payload
             await self._event("operation_update", found.payload)
-        if found.is_finished and len(found.lines) < operation_lists.LOG_LINES_SHOWN:
+        if found.is_finished and len(found.lines) < LOG_LINES_SHOWN:
             await self._event("operation_finished", found.payload)
             return True
         return await self._heartbeat(now)

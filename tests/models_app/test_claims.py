@@ -97,7 +97,7 @@ def test_a_database_that_goes_away_interrupts_and_fails_nothing():
     operation.refresh_from_db()
     assert operation.phase == PendingPhase.INTERRUPTED
     assert operation.interruptions == 1
-    assert "goes on by itself" in operation.log_lines.get().line
+    assert "goes on by itself" in operation.lines.get().line
 
 
 def test_twenty_interruptions_without_progress_are_enough():
@@ -141,7 +141,7 @@ def test_what_is_stored_is_english_in_every_language(actor):
         operations.retry_operation(operations.get_operation(operation.pk), actor=actor)
         operations.cancel_operation(operation, actor=actor)
 
-    lines = list(operation.log_lines.values_list("line", flat=True))
+    lines = list(operation.lines.values_list("line", flat=True))
     assert lines == [
         "The request could not be carried out.",
         "Retried by system.",
@@ -200,6 +200,6 @@ def test_a_paused_probe_goes_on_behind_its_last_step(actor):
     claims.carry_out(operation.pk, probe.perform_probe)
 
     ended = wait_for(operation.pk, status=OperationStatus.COMPLETED)
-    lines = list(ended.log_lines.values_list("line", flat=True))
+    lines = list(ended.lines.values_list("line", flat=True))
     assert lines.count("Step 1 of 3.") == 1
     assert lines[-1] == "Completed."

@@ -23,7 +23,7 @@ def test_a_probe_runs_to_its_end_and_leaves_a_log(actor):
     assert operation.status == OperationStatus.COMPLETED
     assert operation.progress == 100
     assert operation.attempts == 1
-    lines = list(operation.log_lines.values_list("line", flat=True))
+    lines = list(operation.lines.values_list("line", flat=True))
     assert lines == ["Step 1 of 2.", "Step 2 of 2.", "Completed."]
 
 

@@ -97,7 +97,7 @@ def test_one_operation_comes_with_its_log(api_client):
     assert set(found["operation"]) == set(OperationOut.model_fields)
 
 
-@pytest.mark.parametrize("pk", ["0", "x" * 300, "..", "%00", "' or 1=1"])
+@pytest.mark.parametrize("pk", ["0", "x" * 300, "..", "' or 1=1"])
 def test_an_impossible_id_is_404(api_client, pk):
     client = api_client("operate")
 

@@ -67,7 +67,7 @@ def test_ten_sweeps_at_once_pick_an_operation_up_once(dead_worker, at_once):
 
     operation.refresh_from_db()
     assert operation.interruptions == 1
-    assert operation.log_lines.count() == 1
+    assert operation.lines.count() == 1
 
 
 def test_a_cancelled_one_whose_worker_died_is_cancelled(dead_worker):
