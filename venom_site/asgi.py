@@ -17,6 +17,7 @@ django_app = get_asgi_application()
 
 from venom_site.lib import static
 
+
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
     if path.startswith("/static/"):
