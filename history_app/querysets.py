@@ -19,6 +19,13 @@ class RequestRecordQuerySet(models.QuerySet["RequestRecord"]):
     def running(self) -> Self:
         return self.filter(status__in=OPEN_STATUSES)
 
+    def finished(self) -> Self:
+        return self.exclude(status__in=OPEN_STATUSES)
+
+    def silent_since(self, moment: datetime) -> Self:
+        """Open rows whose server has given no sign of life since then."""
+        return self.running().filter(touched_at__lt=moment)
+
     def of_key(self, key_id: str) -> Self:
         return self.filter(key_id=key_id)
 

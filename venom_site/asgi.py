@@ -15,17 +15,35 @@ from django.core.asgi import get_asgi_application
 
 django_app = get_asgi_application()
 
+from runtime_app.gateway.app import app as gateway
 from venom_site.lib import static
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if path.startswith("/static/"):
+    if path.startswith("/v1/") or path == "/v1":
+        await gateway(scope, receive, send)
+    elif path.startswith("/static/"):
         await static.app(scope, receive, send)
     else:
         await django_app(scope, receive, send)
 
 
+async def lifespan(receive: Any, send: Any) -> None:
+    """uvicorn's start and end; daphne has none, there the gateway starts lazily."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            gateway.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await gateway.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
+    elif scope["type"] == "lifespan":
+        await lifespan(receive, send)

@@ -48,6 +48,7 @@ class RequestRecord(models.Model):
     partial = models.BooleanField(_("partial"), default=False)
     reason_code = models.CharField(_("reason code"), max_length=60, blank=True)
     error_code = models.CharField(_("error code"), max_length=60, blank=True)
+    error_class = models.CharField(_("error class"), max_length=60, blank=True)
     error_message = models.CharField(_("error"), max_length=500, blank=True)
     error_retryable = models.BooleanField(_("retryable"), null=True, blank=True)
 
@@ -94,3 +95,8 @@ class RequestRecord(models.Model):
     @property
     def is_running(self) -> bool:
         return self.finished_at is None
+
+    @property
+    def ttft_ms(self) -> float | None:
+        seconds = self.ttft_seconds
+        return None if seconds is None else round(seconds * 1000, 1)

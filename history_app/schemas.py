@@ -1,0 +1,127 @@
+"""The shapes in which requests leave: one for the API, the events and the pages.
+
+Column names are ours, field names are the contract's (§5.3); they meet here only.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from history_app.choices import RequestStatus
+from history_app.models import RequestRecord
+from venom_site.lib.units import iso
+
+
+def request_payload(record: RequestRecord, *, may_view_payload: bool) -> dict[str, Any]:
+    """The fields of CONTRACT §5.3; `prompt` is null for who may not see contents."""
+    payload: dict[str, Any] = {
+        "request_id": record.request_id,
+        "prompt": (record.prompt_preview or None) if may_view_payload else None,
+        "status": record.status,
+        "session_id": record.session_id or None,
+        "created_at": iso(record.created_at),
+        "finished_at": iso(record.finished_at),
+        "duration_seconds": record.duration_seconds,
+        "llm_provider": record.llm_provider or None,
+        "llm_model": record.llm_model or None,
+        "llm_endpoint": record.llm_endpoint or None,
+        "requested_model": record.requested_model or None,
+        "runtime": record.runtime or None,
+        "ttft_ms": record.ttft_ms,
+        "prompt_tokens": record.input_tokens,
+        "completion_tokens": record.output_tokens,
+        "usage_estimated": record.usage_estimated,
+        "cost_usd": None if record.cost_usd is None else float(record.cost_usd),
+        "attempts": record.attempts,
+        "fallback": record.fallback,
+        "partial": record.partial,
+        "error_code": record.error_code or None,
+        "error_class": record.error_class or None,
+        "error_message": record.error_message or None,
+        "error_retryable": record.error_retryable,
+    }
+    if not may_view_payload:
+        payload["content_hidden"] = True
+    return payload
+
+
+def request_detail(record: RequestRecord, *, may_view_payload: bool) -> dict[str, Any]:
+    """The row plus its steps, hops, parameters and the routing decision."""
+    return {
+        **request_payload(record, may_view_payload=may_view_payload),
+        "id": str(record.pk),
+        "path": record.path,
+        "stream": record.stream,
+        "node": record.node or None,
+        "key": record.key_name or None,
+        "http_status": record.http_status,
+        "overhead_ms": _milliseconds(record.overhead_seconds),
+        "parameters": record.parameters,
+        "routing": {
+            "requested_model": record.requested_model or None,
+            "provider": record.llm_provider or None,
+            "model": record.llm_model or None,
+            "endpoint": record.llm_endpoint or None,
+            "reason_code": record.reason_code or None,
+        },
+        "steps": steps_of(record),
+        "hops": hops_of(record),
+    }
+
+
+def steps_of(record: RequestRecord) -> list[dict[str, Any]]:
+    """What happened in order, as far as the row's own times tell."""
+    steps = [_step("gateway", "received", record.created_at, "ok", record.path)]
+    overhead = record.overhead_seconds
+    if record.llm_provider:
+        sent_at = record.created_at + timedelta(seconds=overhead or 0)
+        chosen = f"{record.llm_provider} {record.llm_model}"
+        steps.append(_step("routing", "chosen", sent_at, "ok", chosen))
+    if record.ttft_seconds is not None:
+        first_at = record.created_at + timedelta(seconds=record.ttft_seconds)
+        steps.append(_step("upstream", "first_token", first_at, "ok", ""))
+    if record.finished_at is not None:
+        is_good = record.status == RequestStatus.COMPLETED
+        steps.append(
+            _step(
+                "gateway",
+                "finished",
+                record.finished_at,
+                "ok" if is_good else "error",
+                record.error_message or record.status,
+            )
+        )
+    return steps
+
+
+def hops_of(record: RequestRecord) -> list[dict[str, Any]]:
+    """The servers that were tried. There is one: nothing falls back yet."""
+    if not record.attempts:
+        return []
+    return [
+        {
+            "provider": record.llm_provider,
+            "model": record.llm_model,
+            "endpoint": record.llm_endpoint,
+            "status": record.status,
+            "duration_ms": _milliseconds(record.duration_seconds),
+            "reason_code": record.error_class or record.reason_code or None,
+        }
+    ]
+
+
+def _step(
+    component: str, action: str, moment: datetime, status: str, details: str
+) -> dict[str, Any]:
+    return {
+        "component": component,
+        "action": action,
+        "timestamp": iso(moment),
+        "status": status,
+        "details": details or None,
+    }
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
