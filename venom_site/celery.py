@@ -39,8 +39,10 @@ app.conf.beat_max_loop_interval = 5
 @worker_ready.connect
 def _at_worker_start(**_: object) -> None:
     from models_app.services import sweep
+    from runtime_app.services import seeding
 
     sweep.at_worker_start()
+    seeding.at_worker_start()
 
 
 @worker_shutting_down.connect

@@ -39,7 +39,8 @@ class BadEnvironment(Exception):
     """One message that names every bad variable; the start stops with it."""
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
+    """An address without credentials or a trailing slash; raises ValueError."""
     parts: SplitResult = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
@@ -69,11 +70,11 @@ def _named_servers(value: str) -> str:
         name, _, url = pair.partition("=")
         if not SERVER_NAME.fullmatch(name) or name in RESERVED_SERVER_NAMES:
             raise ValueError(f"{name!r} cannot be a server's name")
-        _http_url(url)
+        http_url(url)
     return value
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]

@@ -74,6 +74,7 @@ if "runserver" in sys.argv:  # daphne's own runserver; elsewhere Twisted is dead
 MIDDLEWARE = [
     "venom_site.middleware.RequestIdMiddleware",
     "venom_site.lib.csp.ContentSecurityPolicyMiddleware",
+    "venom_site.middleware.BoundsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
+from venom_site import VERSION
 from venom_site.lib.access import Principal
 
-VERSION = "0.1.0"
 THEMES = ("light", "dark")
 
 
