@@ -15,7 +15,7 @@ operation_id: ContextVar[str] = ContextVar("operation_id", default="-")
 
 _SECRETS = re.compile(
     r"(?P<keep>(?:bearer|basic)\s+|(?:api[_-]?key|token|password|secret|passwd)"
-    r"[\"']?\s*[=:]\s*[\"']?|://[^/\s:@]*:)(?P<secret>[^\s\"'&,;@]{4,})"
+    r"[\"']?\s*[=:]\s*[\"']?|://[^/\s:@]*:(?=[^\s/@]*@))(?P<secret>[^\s\"'&,;@]{4,})"
     r"|(?P<key>\b(?:venom_|sk-|hf_|AIza)[A-Za-z0-9_-]{8,})"
     r"|(?P<welcome>/welcome/)[A-Za-z0-9_-]{8,}",
     re.IGNORECASE,
