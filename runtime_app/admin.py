@@ -80,7 +80,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         "shown_prefix",
         "scopes",
         "owner",
-        "ends",
+        "expires_at",
         "used",
         "revoked",
     )

@@ -19,7 +19,7 @@ from history_app.models import RequestRecord
 from history_app.recorder import recorder
 from runtime_app.choices import ActivationState, RuntimeKind, RuntimeStatus
 from runtime_app.governance import keys
-from runtime_app.governance.policy import bump_policy
+from runtime_app.governance.policy import bump_policy, policy_number
 from runtime_app.models import Activation
 from tests.factories import RuntimeFactory
 from tests.fakes.waiting import wait_until
@@ -120,8 +120,6 @@ class Gateway:
         from runtime_app.gateway.app import app
 
         bump_policy()
-        from runtime_app.governance.policy import policy_number
-
         number = policy_number()
         wait_until(
             lambda: app.snapshot is not None and app.snapshot.number >= number,
@@ -160,8 +158,9 @@ def deadlines(monkeypatch):
 
 
 @pytest.fixture
-def start_gateway(transactional_db) -> Iterator:
+def start_gateway(transactional_db, monkeypatch) -> Iterator:
     """start_gateway() → the product, served; for tests that set deadlines first."""
+    monkeypatch.setattr(settings, "GATEWAY_POLL_SECONDS", 0.02)
     running: list[Gateway] = []
 
     def start() -> Gateway:
