@@ -213,6 +213,7 @@ def test_the_overview_says_first_whether_anything_is_wrong(ollama, actor, page_c
     page = client.get("/").content.decode()
     assert "Everything is running." in page
     assert "This machine" in page
+    assert f" :{ollama.port}" in page, "a port has no thousands separator"
 
     Runtime.objects.update(status="offline")
     assert "1 runtime needs attention." in client.get("/").content.decode()
