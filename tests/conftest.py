@@ -10,7 +10,6 @@ from runtime_app.governance import keys
 from runtime_app.governance.groups import ensure_groups
 from venom_site.lib.access import SYSTEM, Scope
 
-
 pytest_plugins = ["tests.fakes.fixtures", "tests.real.fixtures", "tests.serving"]
 
 

@@ -243,3 +243,5 @@ LOGGING_CONFIG = "logging.config.dictConfig"
 # Operations: how often a running one shows that it lives, and when it is given up.
 OPERATION_HEARTBEAT_SECONDS = 1.0
 OPERATION_STALE_SECONDS = 6.0
+# How often each gateway process asks whether keys, runtimes or activations changed.
+GATEWAY_POLL_SECONDS = 0.5

@@ -27,7 +27,6 @@ from venom_site.lib.secrets import Undecryptable, decrypt
 
 logger = logging.getLogger(__name__)
 
-POLL_SECONDS = 0.5
 NOTE_USE_SECONDS = 30.0
 
 
@@ -182,7 +181,7 @@ class SnapshotStore:
     async def _keep_fresh(self) -> None:
         while True:
             await self.refresh()
-            await asyncio.sleep(POLL_SECONDS)
+            await asyncio.sleep(settings.GATEWAY_POLL_SECONDS)
 
     async def refresh(self) -> None:
         async with self._refreshing:

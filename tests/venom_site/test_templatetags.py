@@ -9,6 +9,7 @@ import pytest
 from django.template import Context, Engine
 from django.utils import timezone, translation
 
+from venom_site.lib import units
 from venom_site.templatetags import atoms
 from venom_site.templatetags.pills import OPERATION_ICONS, PILLS
 
@@ -54,23 +55,23 @@ def record(**fields):
     ],
 )  # fmt: skip
 def test_a_size_is_said_in_decimal_units(size, words):
-    assert atoms.as_bytes(size) == words
+    assert units.size_text(size) == words
 
 
 def test_a_size_uses_the_comma_of_the_language():
     with translation.override("de"):
-        assert atoms.as_bytes(4_900_000_000) == "4,9 GB"
+        assert units.size_text(4_900_000_000) == "4,9 GB"
 
 
 def test_memory_is_counted_as_drivers_report_it():
-    assert atoms.memory(5 * 2**30) == "5.0 GiB"
-    assert atoms.memory(512 * 2**20) == "512 MiB"
-    assert atoms.memory(None) == "–"
+    assert units.memory_text(5 * 2**30) == "5.0 GiB"
+    assert units.memory_text(512 * 2**20) == "512 MiB"
+    assert units.memory_text(None) == "–"
 
 
 def test_thousands_are_parted_by_a_thin_space():
-    assert atoms.count(1284) == "1\u202f284"
-    assert atoms.count(None) == "–"
+    assert units.count_text(1284) == "1\u202f284"
+    assert units.count_text(None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -81,12 +82,12 @@ def test_thousands_are_parted_by_a_thin_space():
     ],
 )  # fmt: skip
 def test_a_duration_has_no_more_digits_than_it_means(seconds, words):
-    assert atoms.duration(seconds) == words
+    assert units.duration_text(seconds) == words
 
 
 def test_milliseconds_are_said_in_the_same_words():
-    assert atoms.milliseconds(640) == "640 ms"
-    assert atoms.milliseconds(None) == "–"
+    assert units.milliseconds_text(640) == "640 ms"
+    assert units.milliseconds_text(None) == "–"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_milliseconds_are_said_in_the_same_words():
     ],
 )  # fmt: skip
 def test_time_left_is_a_rounded_promise(seconds, words):
-    assert atoms.time_left(seconds) == words
+    assert units.time_left_text(seconds) == words
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
+from venom_site.lib import units
 from venom_site.lib.access import Principal, Scope
 from venom_site.lib.errors import VenomError
 from venom_site.lib.logging import without_secrets
@@ -130,7 +131,7 @@ def pill(kind: str, status: str) -> SafeString:
 def ago(moment: datetime | None) -> SafeString:
     """The age, with the exact time as title."""
     if moment is None:
-        return format_html("{}", atoms.NONE)
+        return format_html("{}", units.NONE)
     return format_html(
         '<time datetime="{}" title="{}">{}</time>',
         moment.isoformat(),
@@ -140,7 +141,7 @@ def ago(moment: datetime | None) -> SafeString:
 
 
 def size(number_of_bytes: float | None) -> str:
-    return atoms.as_bytes(number_of_bytes)
+    return units.size_text(number_of_bytes)
 
 
 def link_to(row: models.Model) -> SafeString:

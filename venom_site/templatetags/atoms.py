@@ -13,19 +13,17 @@ from urllib.parse import urlsplit
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from venom_site.lib import units
+
 from .pills import OPERATION_ICONS, UNKNOWN_PILL, pill_of
 
 register = template.Library()
-
-NONE = "–"
-THIN_SPACE = "\u202f"
-BYTE_STEPS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
 class Progressing(Protocol):
@@ -115,71 +113,12 @@ def request_pill(record: Answered) -> SafeString:
     return status_pill("request", record.status)
 
 
-def decimal(number: float, places: int) -> str:
-    """Rounded, with the language's comma; Django's own function only cuts off."""
-    return number_format(round(number, places), places)
-
-
-@register.filter(name="bytes")
-def as_bytes(size: float | None) -> str:
-    """4900000000 → 4.9 GB; decimal units, as disks and model pages count."""
-    if size is None:
-        return NONE
-    for step, unit in BYTE_STEPS:
-        if size >= step:
-            decimals = 1 if step >= 10**9 or (step == 10**6 and size < 10**8) else 0
-            return f"{decimal(size / step, decimals)} {unit}"
-    return f"{int(size)} B"
-
-
-@register.filter
-def memory(size: float | None) -> str:
-    """Memory as drivers count it: 1 GiB is 1024 MiB."""
-    if size is None:
-        return NONE
-    if size < 2**30:
-        return f"{decimal(size / 2**20, 0)} MiB"
-    return f"{decimal(size / 2**30, 1)} GiB"
-
-
-@register.filter
-def count(number: int | None) -> str:
-    """1284 → 1 284, with a thin space that does not break."""
-    return NONE if number is None else f"{int(number):,}".replace(",", THIN_SPACE)
-
-
-@register.filter
-def duration(seconds: float | None) -> str:
-    """42 ms, 1.21 s, 41 s, 4:12, 1:02:03: never more digits than mean something."""
-    if seconds is None or seconds < 0:
-        return NONE
-    if seconds < 1:
-        return f"{round(seconds * 1000)} ms"
-    if seconds < 59.5:
-        return f"{decimal(seconds, 2 if seconds < 10 else 0)} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-@register.filter
-def milliseconds(number: float | None) -> str:
-    """The same words for a value counted in milliseconds."""
-    return duration(None if number is None else number / 1000)
-
-
-@register.filter
-def time_left(seconds: float | None) -> str:
-    """A rounded promise, since an exact one would be a lie: about 3 min left."""
-    if seconds is None or seconds < 0:
-        return ""
-    if seconds < 10:
-        return _("a few seconds left")
-    if seconds < 55:
-        return _("about %(count)s s left") % {"count": round(seconds / 10) * 10}
-    if seconds < 5400:
-        return _("about %(count)s min left") % {"count": round(seconds / 60)}
-    return _("about %(count)s h left") % {"count": round(seconds / 3600)}
+register.filter("bytes", units.size_text)
+register.filter("memory", units.memory_text)
+register.filter("count", units.count_text)
+register.filter("duration", units.duration_text)
+register.filter("milliseconds", units.milliseconds_text)
+register.filter("time_left", units.time_left_text)
 
 
 @register.filter
@@ -215,7 +154,7 @@ def ago(moment: datetime | None) -> SafeString:
 def clock(moment: datetime | None) -> SafeString:
     """12:41:07 today, 20 Nov 12:41 before, with the exact time as title."""
     if moment is None:
-        return format_html("{}", NONE)
+        return format_html("{}", units.NONE)
     local = timezone.localtime(moment)
     today = local.date() == timezone.localdate()
     return format_html(
@@ -265,8 +204,8 @@ def progress_text(operation: Progressing) -> SafeString:
         parts.append(_("no progress for a while"))
     else:
         if operation.speed_bps:
-            parts.append(f"{as_bytes(operation.speed_bps)}/s")
-        parts.append(time_left(operation.eta_seconds))
+            parts.append(f"{units.size_text(operation.speed_bps)}/s")
+        parts.append(units.time_left_text(operation.eta_seconds))
     return format_html_join(" · ", "{}", ((part,) for part in parts if part))
 
 
@@ -279,11 +218,11 @@ def phase_words(phase: str) -> str:
 def bytes_words(operation: Progressing) -> str:
     """3.1 of 4.9 GB, or what came so far when the size is not known."""
     if operation.bytes_total:
-        total = as_bytes(operation.bytes_total)
+        total = units.size_text(operation.bytes_total)
         unit = " " + total.rpartition(" ")[2]
-        done = as_bytes(operation.bytes_done or 0).removesuffix(unit)
+        done = units.size_text(operation.bytes_done or 0).removesuffix(unit)
         return _("%(done)s of %(total)s") % {"done": done, "total": total}
     if operation.bytes_done:
-        size = as_bytes(operation.bytes_done)
+        size = units.size_text(operation.bytes_done)
         return _("%(done)s, size not known yet") % {"done": size}
     return ""
