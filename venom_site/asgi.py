@@ -18,41 +18,19 @@ django_app = get_asgi_application()
 from runtime_app.gateway import sse, waiting
 from runtime_app.gateway.app import app as gateway
 from venom_site import consumers
-from venom_site.lib import static
-from venom_site.lib.csp import NOTHING, SECURITY_HEADERS
+from venom_site.lib import alive, body_limit, static
 
-pages_and_api = waiting.with_waiting(django_app)
-
-
-_ALIVE = b'{"status": "ok"}'
-_ALIVE_HEADERS = [
-    (name.lower().encode(), value.encode())
-    for name, value in {
-        "Content-Type": "application/json",
-        "Cache-Control": "no-store",
-        "Content-Length": str(len(_ALIVE)),
-        "Content-Security-Policy": NOTHING,
-        **SECURITY_HEADERS,
-    }.items()
-]
-
-
-async def healthz(scope: Any, send: Any) -> None:
-    """This process answers; whether it can work is what `/readyz` says."""
-    start = {"type": "http.response.start", "status": 200, "headers": _ALIVE_HEADERS}
-    body = b"" if scope["method"] == "HEAD" else _ALIVE
-    await send(start)
-    await send({"type": "http.response.body", "body": body})
+pages_and_api = waiting.with_waiting(body_limit.with_limit(django_app))
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
     if path.startswith("/v1/") or path == "/v1":
         await gateway(scope, receive, send)
-    elif path == "/healthz":
-        await healthz(scope, send)
     elif path.startswith("/static/"):
         await static.app(scope, receive, send)
+    elif path == alive.PATH:
+        await alive.app(scope, receive, send)
     elif sse.is_stream(path):
         await sse.app(scope, receive, send)
     else:
