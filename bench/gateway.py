@@ -36,7 +36,8 @@ def main() -> None:
         os.environ |= {"VENOM_DATA_DIR": folder, "VENOM_SKIP_BOOTSTRAP": "1"}
         practice, venom = free_port(), free_port()
         key = prepare(practice)
-        with running("tests.fakes.openai_compatible", "--port", str(practice), "--tokens-per-second", "0"):
+        neighbour = ("tests.fakes.openai_compatible", "--tokens-per-second", "0")
+        with running(*neighbour, "--port", str(practice)):
             command = ("uvicorn", "venom_site.asgi:application", "--port", str(venom))
             with running(*command, "--log-level", "warning") as process:
                 wait_for(practice)
