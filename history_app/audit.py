@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import Any
 
 from history_app.models import AuditEntry
 from venom_site.lib.access import Principal
-from venom_site.lib.logging import request_id
+from venom_site.lib.logging import channel, request_id
 
-# The door through which the present call came: page, api, admin, cli, worker.
-channel: ContextVar[str] = ContextVar("audit_channel", default="worker")
+__all__ = ["channel", "record"]
 
 
 def record(

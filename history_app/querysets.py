@@ -11,7 +11,8 @@ from django.db.models import Q
 from history_app.choices import OPEN_STATUSES
 
 if TYPE_CHECKING:
-    from history_app.models import AuditEntry, RequestRecord  # noqa: F401
+    from history_app.models.audit import AuditEntry  # noqa: F401 - named in a base class
+    from history_app.models.requests import RequestRecord  # noqa: F401 - named in a base class
 
 
 class RequestRecordQuerySet(models.QuerySet["RequestRecord"]):

@@ -17,7 +17,7 @@ from models_app.choices import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from models_app.models.operations import Operation  # noqa: F401 - named in a base class
 
 
 class OperationQuerySet(models.QuerySet["Operation"]):
@@ -45,7 +45,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def first_of_lock(self) -> Self:
         """Those with no earlier startable operation under the same lock key."""
         earlier = (
-            self.model._default_manager.get_queryset()
+            OperationQuerySet(self.model)
             .startable()
             .filter(lock_key=OuterRef("lock_key"))
             .filter(
@@ -58,7 +58,7 @@ class OperationQuerySet(models.QuerySet["Operation"]):
     def with_holder(self) -> Self:
         """Adds `holder_id`: the running operation whose lock a pending one needs."""
         holder = (
-            self.model._default_manager.get_queryset()
+            OperationQuerySet(self.model)
             .running()
             .filter(lock_key=OuterRef("lock_key"))
             .exclude(lock_key="")
@@ -66,11 +66,21 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         )
         return self.annotate(holder_id=Subquery(holder.values("pk")[:1]))
 
+    def next_in_line(self) -> Self:
+        """Startable, the first of its lock, and nobody holds that: oldest first."""
+        rows = self.startable().first_of_lock().with_holder()
+        return rows.filter(holder_id__isnull=True).order_by("created_at", "id")
+
     def for_display(self) -> Self:
         return self.select_related("node").with_holder()
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
+
+    def of_kind(self, *, status: str | None, operation_type: str | None) -> Self:
+        """Filtered by what is given; nothing given is everything."""
+        given = {"status": status, "operation_type": operation_type}
+        return self.filter(**{name: value for name, value in given.items() if value})
 
     def older_than(self, created_at: datetime, pk: object) -> Self:
         """Keyset page; the repeated bound lets the index seek."""

@@ -12,7 +12,9 @@ from django.utils import timezone
 from runtime_app.choices import PROFILE_KINDS, ActivationState
 
 if TYPE_CHECKING:
-    pass
+    from runtime_app.models.activations import Activation  # noqa: F401 - named in a base class
+    from runtime_app.models.governance import ApiKey  # noqa: F401 - named in a base class
+    from runtime_app.models.runtimes import Runtime  # noqa: F401 - named in a base class
 
 
 class RuntimeQuerySet(models.QuerySet["Runtime"]):

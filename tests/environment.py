@@ -23,5 +23,6 @@ atexit.register(shutil.rmtree, folder, ignore_errors=True)
 os.environ["VENOM_DATA_DIR"] = folder
 os.environ["VENOM_NODE"] = "test-node"
 os.environ["VENOM_SKIP_BOOTSTRAP"] = "1"
+os.environ["VENOM_ENV_FILE"] = os.devnull  # a developer's .env stays out
 # A port where nothing listens: no test may reach a real runtime by accident.
 os.environ["OLLAMA_BASE_URL"] = "http://127.0.0.1:9"

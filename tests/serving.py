@@ -226,3 +226,12 @@ def start_gateway(transactional_db, monkeypatch) -> Iterator:
 @pytest.fixture
 def gateway(start_gateway) -> Gateway:
     return start_gateway()
+
+
+@pytest.fixture
+def web(transactional_db) -> Iterator[ServerThread]:
+    """The running product alone, without servers or keys."""
+    server = ServerThread()
+    server.start()
+    yield server
+    server.stop()

@@ -6,23 +6,28 @@ here under the contract's prefixes.
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
+from ninja.parser import Parser
 from ninja.utils import check_csrf
 
 from history_app.api import requests as history_requests
 from models_app.api import operations
 from runtime_app.api import activation, system
 from venom_site.lib import problems
-from venom_site.lib.access import Principal, Scope, needs
+from venom_site.lib.access import Principal, Scope, needs, require
 from venom_site.lib.errors import (
     BadRequest,
     Forbidden,
     InvalidBody,
+    MethodNotAllowed,
     NotFound,
     Unauthorized,
     VenomError,
@@ -37,8 +42,49 @@ def authenticate(request: HttpRequest) -> Principal:
     if principal is None:
         raise Unauthorized
     if principal.kind == "user" and request.method in _UNSAFE and check_csrf(request):
-        raise Forbidden("The CSRF token is missing or wrong.", csrf=True)
+        raise Forbidden(_("The CSRF token is missing or wrong."), csrf=True)
     return principal
+
+
+def _for_readers(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Ninja's own view of the OpenAPI document asks nobody who they are."""
+
+    def guarded(request: HttpRequest, **kwargs: Any) -> HttpResponse:
+        if request.method != "GET":
+            raise MethodNotAllowed
+        require(authenticate(request), Scope.READ)
+        return view(request, **kwargs)
+
+    return guarded
+
+
+class StrictJson(Parser):
+    """JSON as RFC 8259 has it, and only text that can be stored and sent again."""
+
+    def parse_body(self, request: HttpRequest) -> Any:
+        try:
+            body = request.body.decode()
+            parsed = json.loads(body, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(_("The body is not JSON.")) from error
+        if "\\u" in body and not _is_storable(parsed):
+            raise BadRequest(_("The body holds a character that is not text."))
+        return parsed
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _is_storable(value: Any) -> bool:
+    """Only an escape can smuggle in a NUL or half a character (a lone surrogate)."""
+    if isinstance(value, dict):
+        return all(_is_storable(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return all(map(_is_storable, value))
+    if not isinstance(value, str):
+        return True
+    return not any(char == "\0" or "\ud800" <= char <= "\udfff" for char in value)
 
 
 api = NinjaAPI(
@@ -47,6 +93,8 @@ api = NinjaAPI(
     description="Find, install, activate, serve, measure and remove models.",
     auth=authenticate,
     docs_url=None,
+    docs_decorator=_for_readers,
+    parser=StrictJson(),
     openapi_url="/openapi.json",
     urls_namespace="api",
 )
@@ -81,8 +129,9 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
-    if error.status_code == 400:
-        return problems.problem_response(BadRequest("The body is not JSON."))
+    """What the parser refused comes wrapped; the middleware faces bare answers."""
+    if error.__cause__ is not None:
+        return problems.as_response(request, error.__cause__)
     return HttpResponse(status=error.status_code)
 
 

@@ -8,4 +8,5 @@ class VenomSiteConfig(AppConfig):
     verbose_name = "Venom"
 
     def ready(self) -> None:
-        from venom_site import celery  # noqa: F401 - tasks are sent through this app
+        # Tasks are sent through the Celery app; checks register themselves.
+        from venom_site import celery, checks  # noqa: F401

@@ -6,15 +6,20 @@ Tasks live in each app's `tasks.py`; this file is composition only.
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_ready, worker_shutting_down
+from celery.exceptions import SecurityWarning
+from celery.signals import worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "venom_site.settings")
 
-from venom_site.embedded import broker, parent_watch
+from venom_site.embedded import broker
 
+# Messages are JSON only, so a worker that runs as root (a container) adds no danger
+# that the warning speaks of; `doctor` says who runs it.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 broker.register()
 app = Celery("venom")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -39,21 +44,17 @@ app.conf.beat_max_loop_interval = 5
 @worker_ready.connect
 def _at_worker_start(**_: object) -> None:
     from models_app.services import sweep
+    from runtime_app.services import seeding
 
-    parent_watch.watch()
     sweep.at_worker_start()
+    seeding.at_worker_start()
 
 
 @worker_shutting_down.connect
 def _at_worker_stop(**_: object) -> None:
-    from models_app.services import claims
+    from models_app.services.work import DRAINING
 
-    claims.DRAINING.set()
-
-
-@beat_init.connect
-def _at_beat_start(**_: object) -> None:
-    parent_watch.watch()
+    DRAINING.set()
 
 
 __all__ = ["app"]

@@ -39,7 +39,8 @@ class BadEnvironment(Exception):
     """One message that names every bad variable; the start stops with it."""
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
+    """An address without credentials or a trailing slash; raises ValueError."""
     parts: SplitResult = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
@@ -69,11 +70,11 @@ def _named_servers(value: str) -> str:
         name, _, url = pair.partition("=")
         if not SERVER_NAME.fullmatch(name) or name in RESERVED_SERVER_NAMES:
             raise ValueError(f"{name!r} cannot be a server's name")
-        _http_url(url)
+        http_url(url)
     return value
 
 
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -202,10 +203,15 @@ class Env(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], **sources: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load()` hands over: it has read every source already."""
-        return (sources["init_settings"],)
+        return (init_settings,)
 
     @cached_property
     def openai_compatible_servers(self) -> dict[str, str]:
@@ -279,7 +285,7 @@ def _port_conflicts(values: dict[str, str]) -> list[str]:
 
 def _complaint(detail: Any) -> str:
     name = str(detail["loc"][0]) if detail["loc"] else ""
-    reason = detail["msg"].removeprefix("Value error, ")
+    reason = str(detail["msg"]).removeprefix("Value error, ")
     if not name:
         return reason
     if name in SECRETS:
@@ -289,8 +295,9 @@ def _complaint(detail: Any) -> str:
 
 def load(environ: dict[str, str] | None = None, dotenv: Path | None = None) -> Env:
     """Read and check everything; raises `BadEnvironment` naming all that is wrong."""
-    values = read_dotenv(dotenv or BASE_DIR / ".env")
-    values |= dict(os.environ if environ is None else environ)
+    given = dict(os.environ if environ is None else environ)
+    default = Path(given.get("VENOM_ENV_FILE") or BASE_DIR / ".env")
+    values = read_dotenv(dotenv or default) | given
     bad: list[str] = []
     values = _with_secret_files(values, bad)
     bad += _port_conflicts(values)

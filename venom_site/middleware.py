@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import (
     HttpRequest,
     HttpResponse,
@@ -21,13 +22,12 @@ from django.http import (
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from history_app import audit
 from models_app.services import idempotency
 from runtime_app.governance import keys
 from venom_site.lib import errors, problems
-from venom_site.lib.access import Scope, require
+from venom_site.lib.access import Principal, Scope, require
 from venom_site.lib.ids import uuid7
-from venom_site.lib.logging import request_id
+from venom_site.lib.logging import channel, request_id
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 _GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -42,12 +42,12 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-Id", "")
         mark = request_id.set(given if _GIVEN_ID.fullmatch(given) else str(uuid7()))
-        door = audit.channel.set(_channel(request.path))
+        door = channel.set(_channel(request.path))
         try:
             response = self.get_response(request)
             response["X-Request-Id"] = request_id.get()
         finally:
-            audit.channel.reset(door)
+            channel.reset(door)
             request_id.reset(mark)
         return response
 
@@ -58,6 +58,41 @@ def _channel(path: str) -> str:
     return "admin" if path.startswith("/admin/") else "page"
 
 
+class BoundsMiddleware:
+    """Refuse at the door what no view could use: too large, or with a NUL in it.
+
+    Django measures a body only when something reads it, and PostgreSQL takes no NUL.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        error = _out_of_bounds(request)
+        return problems.as_response(request, error) if error else self._go_on(request)
+
+    def _go_on(self, request: HttpRequest) -> HttpResponseBase:
+        """HEAD of an API call is its GET without the body, which servers leave out."""
+        is_head = request.method == "HEAD" and problems.is_api(request.path)
+        if is_head:
+            request.method = "GET"
+        response = self.get_response(request)
+        if is_head:
+            request.method = "HEAD"
+        return response
+
+
+def _out_of_bounds(request: HttpRequest) -> errors.VenomError | None:
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if not length.isascii() or not length.isdigit():
+        return errors.BadRequest(_("The length of the body is not a number."))
+    if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        return errors.PayloadTooLarge()
+    if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
+        return errors.BadRequest(_("The address holds a NUL character."))
+    return None
+
+
 class PrincipalMiddleware:
     """Set `request.principal` from the bearer key (API) or the session (pages, API)."""
 
@@ -66,27 +101,31 @@ class PrincipalMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         try:
-            request.principal = keys.principal_of(request)  # type: ignore[attr-defined]
+            request.principal = _principal(request)  # type: ignore[attr-defined]
         except errors.VenomError as error:
             return problems.as_response(request, error)
         return self.get_response(request)
 
 
+def _principal(request: HttpRequest) -> Principal | None:
+    """`/readyz` must answer while the database hangs, so nobody is looked up there."""
+    return None if request.path == "/readyz" else keys.principal_of(request)
+
+
 class ProblemMiddleware:
-    """Give errors of views, and bare error answers of the API, their proper face."""
+    """Give errors of views, and bare error answers of Django, their proper face."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
-        is_api = request.path.startswith("/api/v1/")
-        if not is_api or response.status_code < 400:
+        if response.status_code < 400 or not _is_bare(request, response):
             return response
-        if response.headers.get("Content-Type", "").startswith(problems.CONTENT_TYPE):
-            return response
-        allow = response.headers.get("Allow")
-        answer = problems.problem_response(_bare_error(response.status_code))
+        allow = response.headers.get("Allow", "")
+        if request.method == "OPTIONS" and response.status_code == 405:
+            return HttpResponse(status=204, headers={"Allow": f"{allow}, OPTIONS"})
+        answer = problems.as_response(request, _bare_error(response.status_code))
         if allow:
             answer["Allow"] = allow
         return answer
@@ -95,6 +134,14 @@ class ProblemMiddleware:
         self, request: HttpRequest, error: Exception
     ) -> HttpResponse | None:
         return problems.as_response(request, error)
+
+
+def _is_bare(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """An answer that Django or ninja made by themselves, without a face of ours."""
+    if problems.is_api(request.path):
+        kind = response.headers.get("Content-Type", "")
+        return not kind.startswith(problems.CONTENT_TYPE)
+    return response.status_code == 405
 
 
 def _bare_error(status: int) -> errors.VenomError:
@@ -126,7 +173,7 @@ class SignInRequiredMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> HttpResponseBase | None:
-        if request.path.startswith("/api/v1/") or getattr(view, "open_to_all", False):
+        if problems.is_api(request.path) or getattr(view, "open_to_all", False):
             return None
         if not request.user.is_authenticated:
             return _to_sign_in(request)
@@ -140,7 +187,10 @@ class SignInRequiredMiddleware:
 
 
 def _to_sign_in(request: HttpRequest) -> HttpResponse:
-    target = f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}"
+    """Back to the same page afterwards; a POST cannot be repeated by a redirect."""
+    is_safe = request.method in ("GET", "HEAD")
+    following = request.get_full_path() if is_safe else reverse("overview")
+    target = f"{reverse('sign-in')}?{urlencode({'next': following})}"
     if getattr(request, "htmx", None):
         return HttpResponse(status=204, headers={"HX-Redirect": target})
     return HttpResponseRedirect(target)
@@ -166,7 +216,7 @@ class IdempotencyMiddleware:
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     message = _("The form has expired. Load the page again and repeat the action.")
-    return problems.as_response(request, errors.Forbidden(message))
+    return problems.as_response(request, errors.Forbidden(message, csrf=True))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -13,6 +13,7 @@ import dj_database_url
 from django.utils.translation import gettext_lazy as _
 
 from venom_site import env as environment
+from venom_site.embedded.channel_layer import runtime_folder
 from venom_site.lib import logging as venom_logging
 from venom_site.lib.secrets import stored_secret
 
@@ -73,6 +74,7 @@ if "runserver" in sys.argv:  # daphne's own runserver; elsewhere Twisted is dead
 MIDDLEWARE = [
     "venom_site.middleware.RequestIdMiddleware",
     "venom_site.lib.csp.ContentSecurityPolicyMiddleware",
+    "venom_site.middleware.BoundsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -104,7 +106,6 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "venom_site.shell.context",
             ],
-            "builtins": ["venom_site.templatetags.venom"],
         },
     }
 ]
@@ -205,7 +206,7 @@ else:
     CHANNEL_LAYERS = {
         "default": {
             "BACKEND": "venom_site.embedded.channel_layer.LocalSocketChannelLayer",
-            "CONFIG": {"data_dir": DATA_DIR},
+            "CONFIG": {"directory": str(runtime_folder(DATA_DIR))},
         }
     }
 
@@ -214,7 +215,13 @@ CELERY_BROKER_URL = REDIS_URL or "files://"
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"visibility_timeout": 3600, "socket_timeout": 10, "socket_connect_timeout": 5}
     if REDIS_URL
-    else {"folder": str(BROKER_DIR), "polling_interval": 0.2}
+    else {
+        "folder": str(BROKER_DIR),
+        "polling_interval": 0.2,
+        "max_retries": 2,  # an unusable folder is refused at once, not after 6 s
+        "interval_start": 0,
+        "interval_step": 0.1,
+    }
 )
 CELERY_TASK_IGNORE_RESULT = True  # the row is the result
 CELERY_TASK_ACKS_LATE = False  # the row re-queues, not the broker

@@ -11,9 +11,9 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
-from venom_site.lib.access import Principal, Scope
+from venom_site import VERSION
+from venom_site.lib.access import Principal
 
-VERSION = "0.1.0"
 THEMES = ("light", "dark")
 
 
@@ -28,10 +28,10 @@ class Can:
             return False
         if name == "view_payload":
             return self._principal.may_view_payload
-        return name in Scope and self._principal.has(Scope(name))
+        return any(scope.value == name for scope in self._principal.scopes)
 
 
-def _counts() -> dict[str, int]:
+def nav_counts() -> dict[str, int]:
     return {"operations": Operation.objects.running().count()}
 
 
@@ -46,7 +46,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "theme": theme if theme in THEMES else "",
         "chip": SimpleLazyObject(_chip),
-        "nav_counts": SimpleLazyObject(_counts),
+        "nav_counts": SimpleLazyObject(nav_counts),
         "can": Can(getattr(request, "principal", None)),
         "product_version": VERSION,
     }

@@ -8,12 +8,14 @@ from django.views.i18n import set_language
 
 from venom_site.api import api, docs
 from venom_site.lib.access import open_to_all
+from venom_site.readiness import readyz
 
 urlpatterns = [
     path("", include("runtime_app.urls")),
     path("", include("models_app.urls")),
     path("", include("history_app.urls")),
     path("set-language/", open_to_all(set_language), name="set-language"),
+    path("readyz", readyz, name="readyz"),
     path("api/docs", docs, name="api-docs"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),

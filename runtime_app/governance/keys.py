@@ -7,7 +7,7 @@ import re
 import secrets
 from datetime import datetime, timedelta
 
-from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser, User
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 from django.utils import timezone
@@ -90,8 +90,12 @@ def create_key(
     *,
     actor: Principal,
     expires_at: datetime | None = None,
+    owner: User | None = None,
 ) -> tuple[ApiKey, str]:
-    """The row and the key itself, which can never be shown again."""
+    """The row and the key itself, which can never be shown again.
+
+    Raises `Conflict` for a name that is taken, revoked keys included.
+    """
     key = f"venom_{secrets.token_urlsafe(32)}"
     row = ApiKey(
         name=name,
@@ -99,6 +103,7 @@ def create_key(
         key_hash=hash_key(key),
         scopes=sorted(scope.value for scope in set(scopes)),
         expires_at=expires_at,
+        owner=owner,
     )
     row.full_clean(validate_constraints=False, validate_unique=False)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.db import models
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import Node
@@ -14,6 +16,8 @@ from runtime_app.choices import RuntimeKind, RuntimeStatus
 from runtime_app.querysets import RuntimeQuerySet
 from venom_site.lib.ids import uuid7
 
+UNSTABLE_WINDOW = timedelta(minutes=5)
+UNSTABLE_ABOVE = 3
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -96,9 +100,26 @@ class Runtime(models.Model):
         parts = urlsplit(self.base_url)
         return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
+    @property
+    def flap_count(self) -> int:
+        """How often the status changed within the last five minutes."""
+        return len(recent(self.recent_changes))
+
+    @property
+    def is_unstable(self) -> bool:
+        """More than three changes in five minutes are one state of its own."""
+        return self.flap_count > UNSTABLE_ABOVE
+
     def serves(self, model: str) -> dict[str, Any] | None:
         """The served entry called `model`; Ollama's `:latest` may be left out."""
         names = (
             {model, f"{model}:latest"} if self.kind == RuntimeKind.OLLAMA else {model}
         )
         return next((m for m in self.served_models if m["name"] in names), None)
+
+
+def recent(changes: list[str]) -> list[str]:
+    """Those ISO times that lie in the last five minutes; future ones do not count."""
+    now = timezone.now()
+    earliest = now - UNSTABLE_WINDOW
+    return [at for at in changes if earliest < datetime.fromisoformat(at) <= now]

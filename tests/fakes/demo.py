@@ -3,7 +3,8 @@
     python -m tests.fakes.demo --ports-file PATH [--ollama-port N]
 
 The file appears whole, once both listen, and is gone when they are: a JSON
-object of the environment variables that lead Venom to them.
+object of the environment variables that lead Venom to them. Only SIGKILL leaves
+it behind, so whoever starts the demo removes an old one first.
 """
 
 import argparse
@@ -25,6 +26,7 @@ def write_ports(path: Path, ollama_url: str, openai_url: str) -> None:
         "OLLAMA_BASE_URL": ollama_url,
         "VENOM_OPENAI_COMPATIBLE_SERVERS": f"practice={openai_url}/v1",
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_name(f"{path.name}.new")
     half.write_text(json.dumps(addresses, indent=2) + "\n", encoding="utf-8")
     half.replace(path)
@@ -36,8 +38,6 @@ def main() -> None:
     parser.add_argument("--ollama-port", type=int, default=0, help="0: a free one")
     parser.add_argument("--tokens-per-second", type=float, default=TOKENS_PER_SECOND)
     chosen = parser.parse_args()
-    # A file left by a killed demo would name ports that nobody holds.
-    chosen.ports_file.unlink(missing_ok=True)
     ollama, openai = make_state(OLLAMA_MODELS), OpenAIState()
     for state in (ollama, openai):
         state.tokens_per_second = chosen.tokens_per_second

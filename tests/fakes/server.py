@@ -85,11 +85,20 @@ def run_until_stopped(
 
     `announce` gets the base URLs, in order, once every one of them listens.
     """
-    asyncio.run(_run(neighbours, announce))
+    listening = [(app, _listen_or_exit(port)) for app, port in neighbours]
+    asyncio.run(_run(listening, announce))
+
+
+def _listen_or_exit(port: int) -> socket.socket:
+    try:
+        return listen(port)
+    except OSError as refused:
+        reason = os.strerror(refused.errno or 0)
+        sys.exit(f"Cannot listen on 127.0.0.1:{port}: {reason}.")
 
 
 async def _run(
-    neighbours: list[tuple[web.Application, int]],
+    listening: list[tuple[web.Application, socket.socket]],
     announce: Callable[[list[str]], None],
 ) -> None:
     stop = asyncio.Event()
@@ -98,8 +107,7 @@ async def _run(
         loop.add_signal_handler(number, stop.set)
     watch_parent(lambda: loop.call_soon_threadsafe(stop.set))
     runners, urls = [], []
-    for app, port in neighbours:
-        listener = listen(port)
+    for app, listener in listening:
         urls.append(f"http://127.0.0.1:{listener.getsockname()[1]}")
         runners.append(await _start(app, listener))
     announce(urls)

@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes.waiting import wait_until
 
+pytest_plugins = ("tests.fakes.fixtures",)
 CHECKOUT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
@@ -34,18 +35,10 @@ def running(*command, **options):
         process.stdout.close()
 
 
-def is_fresh(ports):
-    try:
-        return "left over" not in ports.read_text()
-    except FileNotFoundError:
-        return False
-
-
 def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
-    ports = tmp_path / "demo.json"
-    ports.write_text("left over from a killed demo")
+    ports = tmp_path / "run" / "demo.json"
     with running("tests.fakes.demo", "--ports-file", ports) as demo:
-        wait_until(lambda: is_fresh(ports), seconds=20)
+        wait_until(ports.exists, seconds=20)
         addresses = json.loads(ports.read_text())
         tags = httpx.get(f"{addresses['OLLAMA_BASE_URL']}/api/tags").json()["models"]
         assert len(tags) == 3
@@ -54,7 +47,7 @@ def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
         assert len(httpx.get(f"{url}/models").json()["data"]) == 1
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(5) == 0
-    assert list(tmp_path.iterdir()) == []
+    assert list(ports.parent.iterdir()) == []
 
 
 def test_the_demo_leaves_when_its_parent_is_gone(tmp_path):
@@ -70,6 +63,15 @@ def test_the_demo_leaves_when_its_parent_is_gone(tmp_path):
         os.close(ours)
         assert demo.wait(5) == 0
     assert not ports.exists()
+
+
+def test_a_taken_port_is_told_in_a_sentence(practice_ollama, tmp_path):
+    port = practice_ollama.url.rpartition(":")[2]
+    options = ("--ports-file", tmp_path / "demo.json", "--ollama-port", port)
+    with running("tests.fakes.demo", *options, stderr=subprocess.PIPE) as demo:
+        said = demo.communicate(timeout=20)[1]
+    assert (demo.returncode, list(tmp_path.iterdir())) == (1, [])
+    assert said == f"Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
 
 
 def test_a_parent_pipe_that_is_none_is_refused_with_a_sentence(tmp_path):

@@ -22,8 +22,10 @@ class VenomRequest(HttpRequest):
 
 def wants_part(request: HttpRequest) -> bool:
     """An htmx call that swaps a part; boosted and history calls get the page."""
-    htmx = getattr(request, "htmx", None)
-    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+    htmx: HtmxDetails | None = getattr(request, "htmx", None)
+    if not htmx:
+        return False
+    return not (htmx.boosted or htmx.history_restore_request)
 
 
 def render_page(

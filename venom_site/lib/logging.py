@@ -12,10 +12,15 @@ from contextvars import ContextVar
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 operation_id: ContextVar[str] = ContextVar("operation_id", default="-")
+# The door through which the present call came: page, api, admin, cli, worker.
+channel: ContextVar[str] = ContextVar("audit_channel", default="worker")
 
+# A URL's password may hold any of the other stops, so it has a branch of its own; it
+# asks for the `@`, or every port would be taken for a password.
 _SECRETS = re.compile(
-    r"(?P<keep>(?:bearer|basic)\s+|(?:api[_-]?key|token|password|secret|passwd)"
-    r"[\"']?\s*[=:]\s*[\"']?|://[^/\s:@]*:(?=[^\s/@]*@))(?P<secret>[^\s\"'&,;@]{4,})"
+    r"(?P<login>://[^/\s:@]*:)[^\s/]*(?=@)"
+    r"|(?P<named>\b(?:bearer|basic)\s+|(?:api[_-]?key|token|password|secret|passwd"
+    r"|venom_session|venom_csrf)[\"']?\s*[=:]\s*[\"']?)[^\s\"'&,;@]{4,}"
     r"|(?P<key>\b(?:venom_|sk-|hf_|AIza)[A-Za-z0-9_-]{8,})"
     r"|(?P<welcome>/welcome/)[A-Za-z0-9_-]{8,}",
     re.IGNORECASE,
@@ -25,12 +30,30 @@ _SECRETS = re.compile(
 def _masked(match: re.Match[str]) -> str:
     if match["key"]:
         return match["key"][:6] + "…"
-    return (match["keep"] or match["welcome"]) + "…"
+    return (match["login"] or match["named"] or match["welcome"]) + "…"
 
 
 def without_secrets(text: str) -> str:
     """`text` with every credential-like part replaced by `…`."""
     return _SECRETS.sub(_masked, text)
+
+
+OWN = ("venom_site", "models_app", "runtime_app", "history_app")
+
+# Servers and Django bring handlers that write unmasked lines (a request line may hold
+# a sign-in link): they are taken away, and what is worth reading goes to ours.
+# `django.request` repeats what lib/problems.py has already logged.
+FOREIGN = {
+    "django": "WARNING",
+    "django.server": "WARNING",
+    "django.request": "CRITICAL",
+    "django.channels.server": "WARNING",
+    "daphne": "WARNING",
+    "celery": "WARNING",
+    "uvicorn": "WARNING",
+    "uvicorn.error": "WARNING",
+    "uvicorn.access": "ERROR",
+}
 
 
 class RequestIdFilter(logging.Filter):
@@ -64,13 +87,9 @@ def configuration(*, level: str = "INFO") -> dict[str, object]:
             }
         },
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            name: {"level": level}
-            for name in ("venom_site", "models_app", "runtime_app", "history_app")
-        }
+        "loggers": {name: {"level": level} for name in OWN}
         | {
-            "django.request": {"level": "ERROR"},
-            "celery": {"level": "WARNING"},
-            "uvicorn": {"handlers": [], "level": "WARNING"},
+            name: {"handlers": [], "propagate": True, "level": least}
+            for name, least in FOREIGN.items()
         },
     }

@@ -17,9 +17,17 @@ from django.core.exceptions import (
     PermissionDenied,
     RequestDataTooBig,
     SuspiciousOperation,
+    ValidationError,
 )
-from django.db import DatabaseError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    UnreadablePostError,
+)
+from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 
@@ -33,21 +41,41 @@ R = TypeVar("R", bound=HttpResponse)
 CONTENT_TYPE = "application/problem+json"
 
 
+# Read from above: the first row that fits says what an error of Django's, or of a
+# database, means to the caller. A value that does not fit a column is the caller's
+# mistake, a broken constraint is ours, and everything else is a database that is away.
+MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[VenomError]], ...] = (
+    ((Http404,), errors.NotFound),
+    ((PermissionDenied,), errors.Forbidden),
+    ((RequestDataTooBig,), errors.PayloadTooLarge),
+    ((SuspiciousOperation, DjangoBadRequest), errors.BadRequest),
+    ((MultiPartParserError, UnreadablePostError, DataError), errors.BadRequest),
+    ((IntegrityError,), VenomError),
+    ((DatabaseError, InterfaceError), errors.DatabaseAway),
+)
+
+
 def as_venom_error(error: BaseException) -> VenomError:
     """The product's own error for one that Django or a database raised."""
     if isinstance(error, VenomError):
         return error
-    if isinstance(error, Http404):
-        return errors.NotFound()
-    if isinstance(error, PermissionDenied):
-        return errors.Forbidden()
-    if isinstance(error, RequestDataTooBig):
-        return errors.PayloadTooLarge()
-    if isinstance(error, SuspiciousOperation | DjangoBadRequest):
-        return errors.BadRequest()
-    if isinstance(error, DatabaseError):
-        return errors.DatabaseAway()
+    if isinstance(error, ValidationError):
+        return errors.InvalidBody(errors=complaints(error))
+    for kinds, meaning in MEANINGS:
+        if isinstance(error, kinds):
+            return meaning()
     return VenomError()
+
+
+def complaints(error: ValidationError) -> list[dict[str, str]]:
+    """`[{loc, message}]` of a model's or form's refusal."""
+    if not hasattr(error, "error_dict"):
+        return [{"loc": "", "message": message} for message in error.messages]
+    return [
+        {"loc": field.removeprefix("__all__"), "message": message}
+        for field, messages in error.message_dict.items()
+        for message in messages
+    ]
 
 
 def problem(error: VenomError) -> dict[str, Any]:
@@ -62,6 +90,11 @@ def problem(error: VenomError) -> dict[str, Any]:
     } | {name: value for name, value in error.extras.items() if name != "retry_after"}
 
 
+def is_api(path: str) -> bool:
+    """Whether answers at `path` are JSON; the API browser is a page."""
+    return path.startswith("/api/") and not path.startswith("/api/docs")
+
+
 def problem_response(error: VenomError) -> JsonResponse:
     response = JsonResponse(
         problem(error), status=error.http_status, content_type=CONTENT_TYPE
@@ -74,42 +107,36 @@ def as_response(request: HttpRequest, error: BaseException) -> HttpResponse:
     known = as_venom_error(error)
     if known.http_status >= 500 and not isinstance(error, VenomError):
         logger.error("unhandled error path=%s", request.path, exc_info=error)
-    if request.path.startswith("/api/") and not request.path.startswith("/api/docs"):
+    if is_api(request.path):
         return problem_response(known)
     if getattr(request, "htmx", None):
         return _with_headers(_toast(request, known), known)
     return _with_headers(_page(request, known), known)
 
 
-def _context(error: VenomError) -> dict[str, Any]:
-    return {
-        "error": error,
-        "code": error.code,
-        "detail": str(error.message),
-        "status": error.http_status,
-        "request_id": request_id.get(),
-    }
-
-
 def _toast(request: HttpRequest, error: VenomError) -> HttpResponse:
-    response = render(
-        request, "_problem.html", _context(error), status=error.http_status
-    )
+    context = {"problem": problem(error)}
+    response = render(request, "_problem.html", context, status=error.http_status)
     response["HX-Retarget"] = "#toasts"
     response["HX-Reswap"] = "beforeend"
     return response
 
 
+def _template(error: VenomError) -> str:
+    if error.extras.get("csrf"):
+        return "errors/csrf.html"
+    status = error.http_status
+    if status in (400, 403, 404, 500, 503):
+        return f"errors/{status}.html"
+    return "errors/400.html" if status < 500 else "errors/500.html"
+
+
 def _page(request: HttpRequest, error: VenomError) -> HttpResponse:
-    name = {400: "400", 403: "403", 404: "404", 503: "503"}.get(error.http_status)
-    if name is None:
-        name = "400" if error.http_status < 500 else "500"
+    context = problem(error)
     try:
-        return render(
-            request, f"errors/{name}.html", _context(error), status=error.http_status
-        )
+        return render(request, _template(error), context, status=error.http_status)
     except DatabaseError:  # the shell itself asks the database for chip and counts
-        text = _("%(detail)s (%(code)s)") % _context(error)
+        text = _("%(detail)s (%(code)s)") % context
         return HttpResponse(text, status=error.http_status, content_type="text/plain")
 
 

@@ -24,10 +24,19 @@ def enqueue(task: str, pk: UUID | str | int, *, queue: str = "default") -> None:
     transaction.on_commit(lambda: _send(task, str(pk), queue), robust=True)
 
 
+def send_job(task: str, *, queue: str, life_seconds: float) -> None:
+    """Send a periodic job without arguments to one node's queue, now."""
+    _send_now(task, [], queue, life_seconds)
+
+
 def _send(task: str, pk: str, queue: str) -> None:
+    _send_now(task, [pk], queue, MESSAGE_LIFE_SECONDS)
+
+
+def _send_now(task: str, args: list[str], queue: str, life_seconds: float) -> None:
     try:
         current_app.send_task(
-            task, args=[pk], queue=queue, retry=False, expires=MESSAGE_LIFE_SECONDS
+            task, args=args, queue=queue, retry=False, expires=life_seconds
         )
     except (OperationalError, OSError) as error:
-        logger.warning("broker away, the sweep will send it task=%s %s", task, error)
+        logger.warning("broker away, it will be sent again task=%s %s", task, error)

@@ -11,52 +11,72 @@ from datetime import UTC, datetime
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-GB = 1_000_000_000
+GB = 10**9
 GIB = 1 << 30
+NONE = "–"
+THIN_SPACE = "\u202f"
+BYTE_STEPS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 
-def size_text(size_bytes: int | float | None) -> str:
-    """`4.9 GB`, `812 MB`, `3 kB`; an unknown size is an en dash."""
-    if size_bytes is None:
-        return "–"
-    for limit, unit, places in ((GB, "GB", 1), (1_000_000, "MB", 0), (1000, "kB", 0)):
-        if size_bytes >= limit:
-            return f"{number_format(size_bytes / limit, places)} {unit}"
-    return f"{int(size_bytes)} B"
+def decimal(number: float, places: int) -> str:
+    """Rounded, with the language's comma; Django's own function only cuts off."""
+    return number_format(round(number, places), places)
 
 
-def memory_text(size_bytes: int | float | None) -> str:
-    """`5.1 GiB`, as drivers report memory."""
-    return "–" if size_bytes is None else f"{number_format(size_bytes / GIB, 1)} GiB"
+def size_text(size: float | None) -> str:
+    """4900000000 → 4.9 GB; decimal units, as disks and model pages count."""
+    if size is None:
+        return NONE
+    for step, unit in BYTE_STEPS:
+        if size >= step:
+            decimals = 1 if step >= 10**9 or (step == 10**6 and size < 10**8) else 0
+            return f"{decimal(size / step, decimals)} {unit}"
+    return f"{int(size)} B"
+
+
+def memory_text(size: float | None) -> str:
+    """Memory as drivers count it: 1 GiB is 1024 MiB."""
+    if size is None:
+        return NONE
+    if size < 2**30:
+        return f"{decimal(size / 2**20, 0)} MiB"
+    return f"{decimal(size / 2**30, 1)} GiB"
+
+
+def count_text(number: int | None) -> str:
+    """1284 → 1 284, with a thin space that does not break."""
+    return NONE if number is None else f"{int(number):,}".replace(",", THIN_SPACE)
 
 
 def duration_text(seconds: float | None) -> str:
-    """`42 ms`, `1.21 s`, `4:12`, `2 h 5 min`, `6 d 4 h`."""
-    if seconds is None:
-        return "–"
+    """42 ms, 1.21 s, 41 s, 4:12, 1:02:03: never more digits than mean something."""
+    if seconds is None or seconds < 0:
+        return NONE
     if seconds < 1:
-        return _("%(n)s ms") % {"n": round(seconds * 1000)}
-    if seconds < 60:
-        return _("%(n)s s") % {"n": number_format(seconds, 2 if seconds < 10 else 0)}
+        return f"{round(seconds * 1000)} ms"
+    if seconds < 59.5:
+        return f"{decimal(seconds, 2 if seconds < 10 else 0)} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d}"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:
-        return _("%(h)s h %(m)s min") % {"h": hours, "m": minutes}
-    return _("%(d)s d %(h)s h") % {"d": hours // 24, "h": hours % 24}
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def milliseconds_text(number: float | None) -> str:
+    """The same words for a value counted in milliseconds."""
+    return duration_text(None if number is None else number / 1000)
 
 
 def time_left_text(seconds: float | None) -> str:
-    """`about 3 min left`, rounded so that it does not flicker."""
-    if seconds is None:
+    """A rounded promise, since an exact one would be a lie: about 3 min left."""
+    if seconds is None or seconds < 0:
         return ""
-    if seconds < 60:
-        rounded = max(5, round(seconds / 5) * 5)
-        return _("about %(n)s s left") % {"n": rounded}
+    if seconds < 10:
+        return _("a few seconds left")
+    if seconds < 55:
+        return _("about %(count)s s left") % {"count": round(seconds / 10) * 10}
     if seconds < 5400:
-        return _("about %(n)s min left") % {"n": round(seconds / 60)}
-    return _("about %(n)s h left") % {"n": round(seconds / 3600)}
+        return _("about %(count)s min left") % {"count": round(seconds / 60)}
+    return _("about %(count)s h left") % {"count": round(seconds / 3600)}
 
 
 def iso(moment: datetime | None) -> str | None:
