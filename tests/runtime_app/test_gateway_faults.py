@@ -315,3 +315,20 @@ class HalfDeadServer:
                 connection.sendall(self.ANSWER)
             if connection.recv(65536):
                 self.dropped += 1
+
+
+def test_a_database_that_goes_away_leaves_keys_and_routes_in_force(
+    gateway, ollama, monkeypatch, caplog
+):
+    from django.db import OperationalError
+
+    from runtime_app.gateway import snapshot
+
+    def away(*_):
+        raise OperationalError("unable to open database file")
+
+    monkeypatch.setattr(snapshot, "_load_if_changed", away)
+    wait_until(lambda: "database away" in caplog.text)
+    for _ in range(3):
+        assert gateway.http().post(CHAT, json=PLAIN).status_code == 200
+    assert caplog.text.count("database away") == 1
