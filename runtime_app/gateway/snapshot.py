@@ -12,13 +12,12 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.utils import timezone
 
 from runtime_app.choices import RuntimeKind
 from runtime_app.governance.policy import policy_number
@@ -38,7 +37,7 @@ class KeyEntry:
     expires_at: datetime | None
 
     def is_expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +127,7 @@ def _runtime_entry(row: Runtime) -> RuntimeEntry:
         endpoint=row.openai_url,
         node=row.node.name,
         status=row.status,
-        served=tuple(entry["name"] for entry in row.served_models),
+        served=tuple(str(entry["name"]) for entry in row.served_models),
         created=int(row.created_at.timestamp()),
         key=key,
         key_is_unreadable=unreadable,
@@ -169,18 +168,22 @@ class SnapshotStore:
             await self.refresh()
 
     async def first(self) -> Snapshot | None:
-        """The present snapshot, waiting for the first one if there is none yet."""
-        if self.present is None:
+        """The present snapshot, waiting for the first one if there is none yet. While
+        the database is known to be away nobody waits: the poll goes on trying."""
+        if self.present is None and not self._is_away:
             await self.refresh()
         return self.present
 
     def note_use(self, key: KeyEntry) -> None:
         """Remember that a key was used; written down later, in one go."""
-        self._used[key.id] = timezone.now()
+        self._used[key.id] = datetime.now(UTC)
 
     async def _keep_fresh(self) -> None:
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:  # one bad row must not end the poll for ever
+                logger.exception("snapshot not refreshed")
             await asyncio.sleep(settings.GATEWAY_POLL_SECONDS)
 
     async def refresh(self) -> None:

@@ -11,7 +11,7 @@ from history_app.models import AuditEntry
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations
-from models_app.services.work import Fenced
+from models_app.services.work import Cancelled, Fenced
 from runtime_app.governance.policy import policy_number
 from runtime_app.models import Activation, Runtime
 from runtime_app.monitoring import health
@@ -337,7 +337,7 @@ def test_a_wish_to_cancel_that_comes_before_the_commit_wins(ollama, actor):
     work = claims.claim(operation.pk)
     Operation.objects.update(cancel_requested=True)
 
-    with pytest.raises(work.Cancelled):
+    with pytest.raises(Cancelled):
         activate.perform_activation(work)
 
     assert not Activation.objects.exists()
@@ -354,3 +354,16 @@ def test_the_keep_alive_setting_travels_to_ollama(
     activated(ollama, "gemma3:4b", actor)
 
     assert practice_ollama.state.last_bodies["/api/chat"]["keep_alive"] == "10m"
+
+
+def test_what_has_proved_itself_is_online_even_before_the_first_health_check(
+    ollama, actor
+):
+    Runtime.objects.update(status="unknown", served_models=[])
+
+    activated(ollama, "gemma3:4b", actor)
+
+    payload = active_payload()
+    assert payload["status"] == "online"
+    assert payload["served_name"] == "gemma3:4b"
+    assert payload["alias_ok"] is True
