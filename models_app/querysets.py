@@ -66,11 +66,21 @@ class OperationQuerySet(models.QuerySet["Operation"]):
         )
         return self.annotate(holder_id=Subquery(holder.values("pk")[:1]))
 
+    def next_in_line(self) -> Self:
+        """Startable, the first of its lock, and nobody holds that: oldest first."""
+        rows = self.startable().first_of_lock().with_holder()
+        return rows.filter(holder_id__isnull=True).order_by("created_at", "id")
+
     def for_display(self) -> Self:
         return self.select_related("node").with_holder()
 
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
+
+    def of_kind(self, *, status: str | None, operation_type: str | None) -> Self:
+        """Filtered by what is given; nothing given is everything."""
+        given = {"status": status, "operation_type": operation_type}
+        return self.filter(**{name: value for name, value in given.items() if value})
 
     def older_than(self, created_at: datetime, pk: object) -> Self:
         """Keyset page; the repeated bound lets the index seek."""

@@ -15,8 +15,12 @@ from django.core.asgi import get_asgi_application
 
 django_app = get_asgi_application()
 
+from runtime_app.gateway import sse, waiting
 from runtime_app.gateway.app import app as gateway
+from venom_site import consumers
 from venom_site.lib import static
+
+pages_and_api = waiting.with_waiting(django_app)
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -25,8 +29,10 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await gateway(scope, receive, send)
     elif path.startswith("/static/"):
         await static.app(scope, receive, send)
+    elif sse.is_stream(path):
+        await sse.app(scope, receive, send)
     else:
-        await django_app(scope, receive, send)
+        await pages_and_api(scope, receive, send)
 
 
 async def lifespan(receive: Any, send: Any) -> None:
@@ -45,5 +51,7 @@ async def lifespan(receive: Any, send: Any) -> None:
 async def application(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "http":
         await http(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await consumers.app(scope, receive, send)
     elif scope["type"] == "lifespan":
         await lifespan(receive, send)

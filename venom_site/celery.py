@@ -52,9 +52,9 @@ def _at_worker_start(**_: object) -> None:
 
 @worker_shutting_down.connect
 def _at_worker_stop(**_: object) -> None:
-    from models_app.services import claims
+    from models_app.services.work import DRAINING
 
-    claims.DRAINING.set()
+    DRAINING.set()
 
 
 __all__ = ["app"]

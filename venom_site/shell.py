@@ -31,7 +31,7 @@ class Can:
         return any(scope.value == name for scope in self._principal.scopes)
 
 
-def _counts() -> dict[str, int]:
+def nav_counts() -> dict[str, int]:
     return {"operations": Operation.objects.running().count()}
 
 
@@ -46,7 +46,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
     return {
         "theme": theme if theme in THEMES else "",
         "chip": SimpleLazyObject(_chip),
-        "nav_counts": SimpleLazyObject(_counts),
+        "nav_counts": SimpleLazyObject(nav_counts),
         "can": Can(getattr(request, "principal", None)),
         "product_version": VERSION,
     }

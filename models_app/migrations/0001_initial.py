@@ -103,7 +103,7 @@ class Migration(migrations.Migration):
                 ('at', models.DateTimeField(default=django.utils.timezone.now, verbose_name='at')),
                 ('level', models.CharField(choices=[('info', 'Info'), ('warning', 'Warning'), ('error', 'Error')], max_length=7, verbose_name='level')),
                 ('line', models.TextField(verbose_name='line')),
-                ('operation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='log_lines', to='models_app.operation')),
+                ('operation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="lines", to='models_app.operation')),
             ],
             options={
                 'verbose_name': 'log line',

@@ -10,6 +10,7 @@ from django.db import models
 from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.functional import cached_property
 from django.utils.translation import gettext as _text
 from django.utils.translation import gettext_lazy as _
 
@@ -26,6 +27,7 @@ from models_app.models.nodes import Node
 from models_app.querysets import OperationQuerySet
 from venom_site.lib.ids import uuid7
 
+LOG_LINES_SHOWN = 500
 STALLED_AFTER = timedelta(seconds=20)
 
 
@@ -113,7 +115,6 @@ class Operation(models.Model):
     objects = OperationQuerySet.as_manager()
     if TYPE_CHECKING:
         holder_id: UUID | None
-        log_lines: models.Manager[OperationLogLine]
 
     class Meta:
         verbose_name = _("operation")
@@ -215,7 +216,7 @@ class Operation(models.Model):
         return max(0.0, (self.bytes_total - (self.bytes_done or 0)) / self.speed_bps)
 
     @property
-    def waiting_for(self) -> UUID | None:
+    def waiting_for_id(self) -> UUID | None:
         """Id of the running operation that holds this one's lock, if any."""
         if self.status != OperationStatus.PENDING or not self.lock_key:
             return None
@@ -224,12 +225,23 @@ class Operation(models.Model):
             self.holder_id = rows.values_list("pk", flat=True).first()
         return self.holder_id
 
+    @cached_property
+    def log_lines(self) -> list[OperationLogLine]:
+        """The last 500 lines of its log, in order."""
+        return list(self.lines.order_by("-id")[:LOG_LINES_SHOWN])[::-1]
+
+    @cached_property
+    def waiting_for(self) -> Operation | None:
+        """The holder itself; lists fetch all of theirs at once (`with_holders`)."""
+        pk = self.waiting_for_id
+        return Operation.objects.filter(pk=pk).first() if pk else None
+
 
 class OperationLogLine(models.Model):
     """One line of an operation's log; its id is the SSE event id of that line."""
 
     operation = models.ForeignKey(
-        Operation, on_delete=models.CASCADE, related_name="log_lines"
+        Operation, on_delete=models.CASCADE, related_name="lines"
     )
     at = models.DateTimeField(_("at"), default=timezone.now)
     level = models.CharField(_("level"), max_length=7, choices=LogLevel)

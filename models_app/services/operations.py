@@ -60,7 +60,7 @@ def request_operation(
         lock_key=lock_key,
         params=params or {},
         not_before=not_before,
-        phase=PendingPhase.SCHEDULED if not_before else PendingPhase.QUEUED,
+        phase=_first_phase(not_before),
         queue=queue or node.queue,
         started_by=actor.name,
         request_id=request_id.get().removeprefix("-"),
@@ -108,26 +108,42 @@ def get_operation(pk: UUID | str) -> Operation:
 def cancel_operation(operation: Operation, *, actor: Principal) -> Operation:
     """End it: at once when nobody works on it, else within a heartbeat.
 
-    A finished operation is 409 `operation_finished`.
+    Asking twice is harmless; a finished operation is 409.
     """
+    ended = {"status": OperationStatus.CANCELLED, "completed_at": timezone.now()}
     with transaction.atomic():
-        ended = Operation.objects.pending().filter(pk=operation.pk)
-        done = ended.update(
-            status=OperationStatus.CANCELLED,
-            completed_at=timezone.now(),
-            cancel_requested=True,
+        fresh = _change_open(
+            operation.pk,
+            pending=ended | {"cancel_requested": True},
+            running={"cancel_requested": True},
         )
-        if not done:
-            running = Operation.objects.running().filter(pk=operation.pk)
-            done = running.update(cancel_requested=True)
-        if not done:
-            raise _finished(operation)
-        write_log(operation.pk, _("Cancelled by %(who)s.") % {"who": actor.name})
-        _record(actor, "cancel", operation)
-        operation = get_operation(operation.pk)
-        announce(operation)
-    _end_if_abandoned(operation)
+        if not operation.cancel_requested:
+            write_log(operation.pk, f"Cancelled by {actor.name}.")
+            _record(actor, "cancel", operation)
+        announce(fresh)
+        wake_next(fresh.lock_key)
+    _end_if_abandoned(fresh)
     return get_operation(operation.pk)
+
+
+def _change_open(
+    pk: UUID, *, pending: dict[str, Any], running: dict[str, Any]
+) -> Operation:
+    """Write the fields that fit the state it is in at that moment, or raise 409.
+
+    Between the two UPDATEs a worker may claim it or give it back, so both are tried
+    twice: an operation cannot change sides faster than that.
+    """
+    for _attempt in range(2):
+        if Operation.objects.pending().filter(pk=pk).update(**pending):
+            return get_operation(pk)
+        if Operation.objects.running().filter(pk=pk).update(**running):
+            return get_operation(pk)
+    raise Conflict(
+        _("This operation has already ended."),
+        operation_id=str(pk),
+        status_now=get_operation(pk).status,
+    )
 
 
 def _end_if_abandoned(operation: Operation) -> None:
@@ -137,7 +153,7 @@ def _end_if_abandoned(operation: Operation) -> None:
 
 
 def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
-    """Put a failed or cancelled operation back in the queue; it goes on where it was."""
+    """Queue a failed or cancelled operation again; it goes on where it was."""
     if not operation.can_retry:
         raise Conflict(
             _("Only a failed or cancelled operation can be retried."),
@@ -149,7 +165,7 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
             ended = Operation.objects.filter(pk=operation.pk, status=operation.status)
             if not ended.update(
                 status=OperationStatus.PENDING,
-                phase=PendingPhase.QUEUED,
+                phase=_first_phase(operation.not_before),
                 error="",
                 error_code="",
                 message="",
@@ -160,7 +176,7 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
                 dispatched_at=None,
             ):
                 raise Conflict(_("This operation has changed meanwhile. Look again."))
-            write_log(operation.pk, _("Retried by %(who)s.") % {"who": actor.name})
+            write_log(operation.pk, f"Retried by {actor.name}.")
             _record(actor, "retry", operation)
             operation = get_operation(operation.pk)
             announce(operation)
@@ -173,17 +189,20 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
 def pause_operation(operation: Operation, *, actor: Principal) -> Operation:
     """Hold it and keep what it has done; only for types that can go on later."""
     if operation.operation_type not in PAUSABLE:
-        raise Conflict(_("This kind of operation cannot be paused."))
+        raise Conflict(
+            _("This kind of operation cannot be paused."),
+            operation_id=str(operation.pk),
+        )
+    held = {"pause_requested": True}
     with transaction.atomic():
-        held = Operation.objects.pending().filter(pk=operation.pk)
-        if not held.update(pause_requested=True, phase=PendingPhase.PAUSED):
-            running = Operation.objects.running().filter(pk=operation.pk)
-            if not running.update(pause_requested=True):
-                raise _finished(operation)
-        _record(actor, "pause", operation)
-        operation = get_operation(operation.pk)
-        announce(operation)
-    return operation
+        paused = held | {"phase": PendingPhase.PAUSED}
+        fresh = _change_open(operation.pk, pending=paused, running=held)
+        if not operation.pause_requested:
+            write_log(operation.pk, f"Paused by {actor.name}.")
+            _record(actor, "pause", operation)
+        announce(fresh)
+        wake_next(fresh.lock_key)
+    return fresh
 
 
 def resume_operation(operation: Operation, *, actor: Principal) -> Operation:
@@ -191,14 +210,31 @@ def resume_operation(operation: Operation, *, actor: Principal) -> Operation:
     with transaction.atomic():
         rows = Operation.objects.open().filter(pk=operation.pk, pause_requested=True)
         if not rows.update(pause_requested=False, dispatched_at=None):
-            raise Conflict(_("This operation is not paused."))
+            raise Conflict(
+                _("This operation is not paused."), operation_id=str(operation.pk)
+            )
         waiting = Operation.objects.pending().filter(pk=operation.pk)
-        waiting.update(phase=PendingPhase.QUEUED)
+        waiting.update(phase=_first_phase(operation.not_before))
+        write_log(operation.pk, f"Resumed by {actor.name}.")
         _record(actor, "resume", operation)
         operation = get_operation(operation.pk)
         announce(operation)
         dispatch(operation)
     return operation
+
+
+def discard_operation(operation: Operation, *, actor: Principal) -> Operation:
+    """Drop the bytes of a download. No type of this version downloads: always 409."""
+    raise Conflict(
+        _("Only a download can be discarded."),
+        operation_id=str(operation.pk),
+        operation_type=operation.operation_type,
+    )
+
+
+def _first_phase(not_before: datetime | None) -> PendingPhase:
+    later = not_before is not None and not_before > timezone.now()
+    return PendingPhase.SCHEDULED if later else PendingPhase.QUEUED
 
 
 def finish(
@@ -245,9 +281,9 @@ def dispatch(operation: Operation) -> None:
     """Wake a worker; losing this message is harmless, the sweep sends another."""
     if operation.not_before and operation.not_before > timezone.now():
         return
-    Operation.objects.pending().filter(pk=operation.pk).update(
-        dispatched_at=timezone.now()
-    )
+    waiting = Operation.objects.pending().filter(pk=operation.pk)
+    if not waiting.update(dispatched_at=timezone.now()):
+        return
     enqueue(TASKS[operation.operation_type], operation.pk, queue=operation.queue)
 
 
@@ -257,17 +293,10 @@ def announce(operation: Operation) -> None:
 
 
 def write_log(pk: UUID, line: str, level: str = LogLevel.INFO) -> OperationLogLine:
+    """Add a line, in English: what is stored depends on nobody's language."""
     return OperationLogLine.objects.create(
         operation_id=pk, level=level, line=line[:4000]
     )
-
-
-def _finished(operation: Operation) -> Conflict:
-    error = Conflict(
-        _("This operation has already ended."), operation_id=str(operation.pk)
-    )
-    error.extras["status_now"] = get_operation(operation.pk).status
-    return error
 
 
 def _record(actor: Principal, verb: str, operation: Operation) -> None:

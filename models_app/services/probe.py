@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.utils.translation import gettext as _
-
 from models_app.choices import OperationType
 from models_app.models import Operation
-from models_app.services.claims import Work
 from models_app.services.nodes import this_node
 from models_app.services.operations import request_operation
+from models_app.services.work import Work
 from venom_site.lib.access import Principal
 from venom_site.lib.errors import VenomError
 
@@ -54,8 +52,7 @@ def perform_probe(work: Work) -> None:
     for step in range(first + 1, steps + 1):
         work.wait(1)
         if work.params.get("fail") and step > steps / 2:
-            raise ProbeToldToFail(_("This self-test was told to fail half-way."))
-        work.log(f"Step {step} of {steps}.")
-        message = f"Step {step} of {steps}"
-        work.report(progress=100 * step / steps, phase="working", message=message)
-        work.checkpoint(step=step)
+            raise ProbeToldToFail("This self-test was told to fail half-way.")
+        line = f"Step {step} of {steps}"
+        work.report(progress=100 * step / steps, phase="working", message=line)
+        work.checkpoint(step=step, line=f"{line}.")

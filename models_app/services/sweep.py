@@ -12,25 +12,24 @@ import logging
 import threading
 import time
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connections
-from django.db.models import F, Q
+from django.db import connections
+from django.db.models import Q
 from django.utils import timezone
 
-from models_app.choices import LogLevel, OperationStatus, PendingPhase
 from models_app.models import Operation
 from models_app.services import nodes, operations
-from models_app.services.claims import DRAINING, give_back
+from models_app.services.claims import interrupt
+from models_app.services.work import AWAY, DRAINING
 from venom_site.clients import processes
 from venom_site.lib.queue import MESSAGE_LIFE_SECONDS
 
 logger = logging.getLogger(__name__)
 
-MOST_INTERRUPTIONS = 20  # in a row, without any progress between them
 MOST_SENT = 32
+LONGEST_PAUSE_SECONDS = 60  # between two looks that still belong together
 
 
 class StandstillWatch:
@@ -45,11 +44,11 @@ class StandstillWatch:
     def stale(self, running: list[Operation], now: float) -> list[Operation]:
         """Those whose heartbeat stood still; `now` is monotonic seconds.
 
-        After a pause of our own (machine asleep, database away) the first look only
-        starts the clock: the others may have slept as well.
+        After a long pause of our own the first look only starts the clock. Pauses of
+        some seconds are usual: with several workers the sweeps are shared out.
         """
         with self._lock:
-            if now - self._looked_at > self.stale_seconds * 2:
+            if now - self._looked_at > LONGEST_PAUSE_SECONDS:
                 self._seen.clear()
             self._looked_at = now
             fresh = {row.pk: self._since(row, now) for row in running}
@@ -57,6 +56,11 @@ class StandstillWatch:
             return [
                 row for row in running if now - fresh[row.pk][2] > self.stale_seconds
             ]
+
+    def forget(self) -> None:
+        """Start anew: while the database is away nobody's heartbeat can move."""
+        with self._lock:
+            self._seen.clear()
 
     def _since(self, row: Operation, now: float) -> tuple[UUID | None, int, float]:
         token, beat, since = self._seen.get(row.pk, (None, -1, now))
@@ -69,55 +73,52 @@ _watch = StandstillWatch(settings.OPERATION_STALE_SECONDS)
 
 
 def sweep_operations() -> None:
-    """Give back what lost its worker, then send what nobody was told of."""
+    """Give back what lost its worker, then send what nobody was told of.
+
+    A database that is away is no reason to die: the next sweep follows.
+    """
+    try:
+        _reap_the_lost()
+        if not DRAINING.is_set():
+            send_unsent()
+    except AWAY as error:
+        logger.warning("sweep failed, the next one follows %s", error)
+        _watch.forget()
+        connections.close_all()
+
+
+def at_worker_start() -> None:
+    """The first look of a new worker; what its predecessor was sent is sent again."""
+    sweep_operations()
+    try:
+        send_unsent(again=True)
+    except AWAY as error:
+        logger.warning("first sweep failed, the next one follows %s", error)
+        connections.close_all()
+
+
+def _reap_the_lost() -> None:
     nodes.mark_seen()
     running = list(Operation.objects.running())
     gone = [row for row in running if processes.is_gone(row.worker)]
     still = _watch.stale([row for row in running if row not in gone], time.monotonic())
     for row in [*gone, *still]:
         reap(row)
-    if not DRAINING.is_set():
-        send_unsent()
-
-
-def at_worker_start() -> None:
-    """The first look of a new worker; a database that is away is no reason to die."""
-    try:
-        sweep_operations()
-    except (DatabaseError, InterfaceError) as error:
-        logger.warning("first sweep failed, the next one follows %s", error)
-        connections.close_all()
 
 
 def reap(row: Operation) -> None:
     """Return one abandoned operation to the queue, or end it where it must end."""
-    if row.cancel_requested:
-        operations.finish(row.pk, row.claim_token, OperationStatus.CANCELLED)
-        return
-    if row.interruptions + 1 >= MOST_INTERRUPTIONS:
-        operations.finish(
-            row.pk,
-            row.claim_token,
-            OperationStatus.FAILED,
-            error=f"The worker died {row.interruptions + 1} times in a row "
-            "without any progress.",
-            error_code="worker_died",
-        )
-        return
-    phase = PendingPhase.PAUSED if row.pause_requested else PendingPhase.INTERRUPTED
-    fields: dict[str, Any] = {"interruptions": F("interruptions") + 1}
-    if give_back(row.pk, row.claim_token, phase, **fields):
+    reason = "The worker was lost; the operation goes on by itself."
+    if interrupt(row.pk, row.claim_token, reason):
         logger.warning("operation lost its worker operation=%s", row.pk)
-        operations.write_log(
-            row.pk,
-            "The worker was lost; the operation goes on by itself.",
-            LogLevel.WARNING,
-        )
 
 
-def send_unsent() -> None:
+def send_unsent(*, again: bool = False) -> None:
     """Send pending operations that were never sent, or so long ago that the message
-    has expired; a time in the future means that the clock stepped back."""
+    has expired; a time in the future means that the clock stepped back.
+
+    With `again` all of this node: a worker that died took its messages along.
+    """
     now = timezone.now()
     old = now - timedelta(seconds=MESSAGE_LIFE_SECONDS)
     unsent = (
@@ -125,8 +126,7 @@ def send_unsent() -> None:
         | Q(dispatched_at__lt=old)
         | Q(dispatched_at__gt=now + timedelta(seconds=5))
     )
-    rows = Operation.objects.startable().first_of_lock().with_holder().filter(unsent)
-    for row in rows.filter(holder_id__isnull=True).order_by("created_at", "id")[
-        :MOST_SENT
-    ]:
+    if again:
+        unsent = Q(node__name=settings.NODE)
+    for row in Operation.objects.next_in_line().filter(unsent)[:MOST_SENT]:
         operations.dispatch(row)

@@ -22,8 +22,8 @@ from django.utils.translation import gettext as _
 from history_app import audit
 from models_app.choices import LogLevel, OperationType
 from models_app.models import Operation
-from models_app.services.claims import Cancelled, Fenced, Work
 from models_app.services.operations import request_operation
+from models_app.services.work import Cancelled, Fenced, Work
 from runtime_app.choices import ActivationState
 from runtime_app.events import activation_changed, runtime_changed
 from runtime_app.governance.policy import bump_policy

@@ -11,6 +11,7 @@ from history_app.models import AuditEntry
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations
+from models_app.services.work import Fenced
 from runtime_app.governance.policy import policy_number
 from runtime_app.models import Activation, Runtime
 from runtime_app.monitoring import health
@@ -65,7 +66,7 @@ def test_a_model_becomes_active_after_one_real_token(
     assert policy_number() == before + 1
     assert Runtime.objects.get(pk=ollama.pk).last_model == "gemma3:4b"
     assert AuditEntry.objects.filter(verb="activation.commit").count() == 1
-    lines = [line.line.partition(" took ")[0] for line in operation.log_lines.all()]
+    lines = [line.line.partition(" took ")[0] for line in operation.lines.all()]
     assert lines[:3] == ["Checking", "Loading", "Confirming"]
     assert ("activation.changed", active_payload()) in published
 
@@ -325,7 +326,7 @@ def test_a_worker_that_lost_its_claim_commits_nothing(ollama, actor):
     work = claims.claim(operation.pk)
     claims.give_back(operation.pk, work.token, "interrupted")
 
-    with pytest.raises(claims.Fenced):
+    with pytest.raises(Fenced):
         activate.perform_activation(work)
 
     assert not Activation.objects.exists()

@@ -1,6 +1,7 @@
-"""Processes of this machine, through psutil: who am I, is that one still there.
+"""Processes of this machine: who am I, is that one still there.
 
-Later also systemd units and servers of our own. Never finds a process by its name.
+Later also systemd units and servers of our own. Never finds a process by its name,
+and never compares wall-clock times: psutil's boot time moves when the clock is set.
 """
 
 from __future__ import annotations
@@ -11,20 +12,31 @@ from pathlib import Path
 
 import psutil
 
+PROC = Path("/proc")
+
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    """Boot time and pid namespace: inside both, a pid and its start time are unique."""
-    namespace = ""
+    """Boot id and pid namespace: inside both, a pid and its start are unique."""
+    boot, namespace = f"{psutil.boot_time():.0f}", ""
     with contextlib.suppress(OSError):
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return f"{psutil.boot_time():.0f}/{namespace}"
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        namespace = str((PROC / "self/ns/pid").readlink())
+    return f"{boot}/{namespace}"
+
+
+def _started(process: psutil.Process) -> str:
+    """When it started: clock ticks since boot, where `/proc` tells them."""
+    with contextlib.suppress(FileNotFoundError):
+        stat = (PROC / str(process.pid) / "stat").read_text()
+        return stat.rpartition(")")[2].split()[19]  # field 22, see proc(5)
+    return f"{process.create_time():.0f}"
 
 
 def identity(node: str) -> str:
     """`node|machine|pid|start`, computed at call time (a fork changes the pid)."""
     process = psutil.Process()
-    return f"{node}|{_machine()}|{process.pid}|{process.create_time():.2f}"
+    return f"{node}|{_machine()}|{process.pid}|{_started(process)}"
 
 
 def is_gone(worker: str) -> bool:
@@ -40,8 +52,8 @@ def is_gone(worker: str) -> bool:
         process = psutil.Process(int(pid))
         if process.status() == psutil.STATUS_ZOMBIE:
             return True
-        return abs(process.create_time() - float(started)) > 1
-    except psutil.NoSuchProcess:
+        return _started(process) != started
+    except (psutil.NoSuchProcess, ProcessLookupError):
         return True
-    except (ValueError, psutil.Error):
+    except (ValueError, OSError, psutil.Error):
         return False

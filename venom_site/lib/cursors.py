@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -39,10 +39,11 @@ def decode(cursor: str) -> Place:
         padded = cursor + "=" * (-len(cursor) % 4)
         text = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
         moment, _separator, pk = text.partition("|")
-        place = Place(datetime.fromisoformat(moment), UUID(pk))
-        if place.created_at.tzinfo is None:
+        created_at = datetime.fromisoformat(moment)
+        if created_at.tzinfo is None:
             raise ValueError("without a time zone")
-    except (ValueError, binascii.Error):
+        place = Place(created_at.astimezone(UTC), UUID(pk))
+    except (ValueError, OverflowError, binascii.Error):
         message = _("This is not a cursor of this list. Start again without one.")
         raise BadRequest(
             message, errors=[{"loc": "query.cursor", "message": message}]
