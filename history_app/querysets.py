@@ -29,6 +29,10 @@ class RequestRecordQuerySet(models.QuerySet["RequestRecord"]):
     def of_key(self, key_id: str) -> Self:
         return self.filter(key_id=key_id)
 
+    def asked_by(self, key: str) -> Self:
+        """By the id or the name of the key."""
+        return self.filter(Q(key_id=key) | Q(key_name=key))
+
     def newest_first(self) -> Self:
         return self.order_by("-created_at", "-id")
 

@@ -97,6 +97,11 @@ class RequestRecord(models.Model):
         return self.finished_at is None
 
     @property
+    def prompt(self) -> str:
+        """What was kept of it; show it only to who may see contents."""
+        return self.prompt_preview
+
+    @property
     def ttft_ms(self) -> float | None:
         seconds = self.ttft_seconds
         return None if seconds is None else round(seconds * 1000, 1)

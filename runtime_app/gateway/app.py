@@ -36,6 +36,7 @@ from runtime_app.gateway.snapshot import KeyEntry, Snapshot, SnapshotStore
 from runtime_app.gateway.upstream import Upstreams, without_credentials
 from runtime_app.gateway.watch import Receive
 from venom_site.lib.ids import uuid7
+from venom_site.lib.logging import request_id
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +112,7 @@ class Gateway:
             headers=headers,
             request_id=given.decode() if _GIVEN_ID.fullmatch(given) else str(uuid7()),
         )
+        request_id.set(call.request_id)
         try:
             await self._dispatch(call)
         except Refused as refused:

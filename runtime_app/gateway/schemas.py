@@ -8,6 +8,7 @@ needs neither goes on byte for byte.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -92,7 +93,7 @@ def read_wish(path: str, raw: bytes) -> Wish:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(raw, parse_constant=_no_constant)
+        fields = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise bad_request(
             "The body is not JSON. Send one JSON object, UTF-8.", code="invalid_json"
@@ -104,6 +105,14 @@ def _object(raw: bytes) -> dict[str, Any]:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """Numbers that JSON can write but no float can hold, such as 1e999, go nowhere."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large")
+    return number
 
 
 def _check_contents(path: str, fields: dict[str, Any]) -> None:

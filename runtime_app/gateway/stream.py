@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MOST_EVENT_BYTES = 8 << 20
+_FRAMES_MEASURED = 2
 _MARKS = (b"\n\n", b"\r\n\r\n")
 # `"usage":null` in every chunk (OpenAI) is nothing special.
 _USAGE = re.compile(rb'"usage"\s*:\s*\{')
@@ -54,16 +55,18 @@ class EventFilter:
         self._last = b""
         self._bytes = 0
         self._events = 0
-        self._frame_bytes = 0
+        self._frames: list[int] = []
+        self._characters = 0
 
     def feed(self, piece: bytes) -> bytes:
         whole = self._whole_events(piece)
         if not whole:
             return b""
-        self._bytes += len(whole)
-        self._events += whole.count(b"\n\n") or whole.count(b"\r\n\r\n")
-        if not self.has_token:
-            self._look_for_token(whole)
+        if len(self._frames) < _FRAMES_MEASURED:
+            self._measure(whole)
+        else:
+            self._bytes += len(whole)
+            self._events += whole.count(b"\n\n") or whole.count(b"\r\n\r\n")
         self._last = whole
         return self._filtered(whole) if self._is_special(whole) else whole
 
@@ -75,9 +78,10 @@ class EventFilter:
         return self.is_done or bool(_FINISH.search(self._last))
 
     def estimated_characters(self) -> int:
-        """Characters of the answer: what is left when each event's frame, measured on
-        the first token, is taken away."""
-        return max(0, self._bytes - self._events * self._frame_bytes)
+        """Characters of the answer: those of the measured events, and of the others
+        what is left when the frame of JSON around each is taken away."""
+        frame = min(self._frames, default=0)
+        return self._characters + max(0, self._bytes - self._events * frame)
 
     def _whole_events(self, piece: bytes) -> bytes:
         if not self._pending and piece.endswith(_MARKS):
@@ -121,13 +125,15 @@ class EventFilter:
             self.failure = self.failure or "abort"
         return not self.failure
 
-    def _look_for_token(self, whole: bytes) -> None:
+    def _measure(self, whole: bytes) -> None:
+        """Parse the first events: is there a token, and how long is its frame?
+        Two are measured, because an Ollama's first token also carries the role."""
         for event in _events(whole):
             said = _said(_object(_data_of(event)))
             if said:
                 self.has_token = True
-                self._frame_bytes = len(event) - len(said.encode())
-                return
+                self._characters += len(said)
+                self._frames.append(len(event) - len(said.encode("utf-8", "replace")))
 
 
 def _end_of_last_event(text: bytes) -> int:
