@@ -63,6 +63,4 @@ class AddServerForm(forms.Form):
 
 class ActivateForm(forms.Form):
     model = forms.CharField(label=_("Model"), max_length=200)
-    when = forms.ChoiceField(
-        label=_("When"), choices=[("now", _("now"))], required=False
-    )
+    when = forms.CharField(max_length=20, empty_value="now", required=False)

@@ -4,7 +4,10 @@ Loaded as the plugin `tests.serving`. Rows that the server's threads must see ne
 transactional database, which the fixture brings.
 """
 
+import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +17,7 @@ import openai
 import pytest
 import uvicorn
 from django.conf import settings
+from django.db import connection
 
 from history_app.models import RequestRecord
 from history_app.recorder import recorder
@@ -60,11 +64,75 @@ class ServerThread:
         self._socket.close()
 
 
+class DaphneProcess:
+    """`daphne` on a free port, on the database of the test."""
+
+    def __init__(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> "DaphneProcess":
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
+                *("-p", str(self.port), "-v0", "venom_site.asgi:application"),
+            ],
+            env={**os.environ, "DATABASE_URL": database_url()},
+        )
+        wait_until(self._answers, seconds=30)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        assert self._process.wait(10) == 0
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def database_url() -> str:
+    """The test's own database, for a process that is to share it."""
+    given = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{given['NAME']}"
+    login = f"{given['USER']}:{given['PASSWORD']}".rstrip(":")
+    return f"postgres://{login}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
+
+
+def add_server(name: str, url: str, *models: str, active: str = "", **fields):
+    """A server's row as a health check would have left it; `active` one of its
+    models."""
+    is_ollama = name == "ollama"
+    kind = RuntimeKind.OLLAMA if is_ollama else RuntimeKind.OPENAI_COMPATIBLE
+    runtime = RuntimeFactory(
+        name=name,
+        kind=kind,
+        display_name=name.title(),
+        base_url=url if is_ollama else f"{url}/v1",
+        status=RuntimeStatus.ONLINE,
+        served_models=[{"name": model} for model in models],
+        **fields,
+    )
+    if active:
+        Activation.objects.create(
+            node=runtime.node,
+            runtime=runtime,
+            model_name=active,
+            served_name=active,
+            state=ActivationState.ACTIVE,
+        )
+    return runtime
+
+
 @dataclass
 class Gateway:
     """The running product as its clients see it, and the rows it reads."""
 
-    server: ServerThread
+    server: ServerThread | DaphneProcess
     key: str
     _clients: list = field(default_factory=list)
 
@@ -90,28 +158,7 @@ class Gateway:
         return client
 
     def add(self, name: str, url: str, *models: str, active: str = "", **fields):
-        """A server's row as a health check would have left it; `active` one of its
-        models."""
-        is_ollama = name == "ollama"
-        fields.setdefault(
-            "kind", RuntimeKind.OLLAMA if is_ollama else RuntimeKind.OPENAI_COMPATIBLE
-        )
-        fields.setdefault("display_name", name.title())
-        runtime = RuntimeFactory(
-            name=name,
-            base_url=url if is_ollama else f"{url}/v1",
-            status=RuntimeStatus.ONLINE,
-            served_models=[{"name": model} for model in models],
-            **fields,
-        )
-        if active:
-            Activation.objects.create(
-                node=runtime.node,
-                runtime=runtime,
-                model_name=active,
-                served_name=active,
-                state=ActivationState.ACTIVE,
-            )
+        runtime = add_server(name, url, *models, active=active, **fields)
         self.reload()
         return runtime
 
@@ -179,3 +226,12 @@ def start_gateway(transactional_db, monkeypatch) -> Iterator:
 @pytest.fixture
 def gateway(start_gateway) -> Gateway:
     return start_gateway()
+
+
+@pytest.fixture
+def web(transactional_db) -> Iterator[ServerThread]:
+    """The running product alone, without servers or keys."""
+    server = ServerThread()
+    server.start()
+    yield server
+    server.stop()

@@ -11,7 +11,7 @@ import logging
 from typing import Any
 
 from django.conf import settings
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, transaction
 from django.db.models import CharField
 
 from history_app.models import RequestRecord
@@ -51,9 +51,13 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 
 def _upsert(records: list[RequestRecord]) -> None:
-    RequestRecord.objects.bulk_create(
-        records, update_conflicts=True, unique_fields=["id"], update_fields=_CHANGING
-    )
+    with transaction.atomic():
+        RequestRecord.objects.bulk_create(
+            records,
+            update_conflicts=True,
+            unique_fields=["id"],
+            update_fields=_CHANGING,
+        )
 
 
 def _upsert_alone(record: RequestRecord) -> bool:

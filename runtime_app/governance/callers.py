@@ -70,6 +70,9 @@ def is_own_page(connection: Connection) -> bool:
     host = headers.get(b"host", b"").decode("latin-1")
     if not origin or origin in settings.CSRF_TRUSTED_ORIGINS:
         return True
-    parts = urlsplit(origin)
+    try:
+        parts = urlsplit(origin)
+    except ValueError:
+        return False
     allowed = validate_host(parts.hostname or "", settings.ALLOWED_HOSTS)
     return allowed and parts.netloc.lower() == host.lower()

@@ -12,28 +12,21 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.conf import settings
-from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from history_app import audit
 from models_app.choices import LogLevel, OperationType
 from models_app.models import Operation
+from models_app.services.work import Work
 from models_app.services.operations import request_operation
-from models_app.services.work import Cancelled, Fenced, Work
-from runtime_app.choices import ActivationState
-from runtime_app.events import activation_changed, runtime_changed
-from runtime_app.governance.policy import bump_policy
-from runtime_app.models import Activation, Runtime
+from runtime_app.models import Runtime
 from runtime_app.runtimes.base import RuntimeAdapter
 from runtime_app.runtimes.registry import adapter_for
-from runtime_app.schemas import server_payload
-from runtime_app.services.active import active_activation, active_payload
+from runtime_app.services.active import active_activation
+from runtime_app.services.commit_activation import commit, place
 from runtime_app.services.runtimes import find_runtime, list_now
-from venom_site.lib.access import SYSTEM, Principal
+from venom_site.lib.access import Principal
 from venom_site.lib.errors import (
     Conflict,
     InvalidBody,
@@ -42,7 +35,6 @@ from venom_site.lib.errors import (
     VenomError,
     WireError,
 )
-from venom_site.lib.events import publish
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +46,7 @@ class NoActiveRuntime(Conflict):
 
 
 class RuntimeOffline(UpstreamFailed):
-    """It could not be asked; `ActivationFailed` is for one that said no."""
+    """It could not be asked, or what it said could not be used."""
 
     code = "runtime_offline"
 
@@ -164,7 +156,7 @@ def perform_activation(work: Work) -> None:
             f"The server calls itself {answered!r}, not {served!r}.", LogLevel.WARNING
         )
     work.check()
-    _commit(work, runtime, served)
+    commit(work, runtime, served)
 
 
 def _runtime_of(work: Work) -> Runtime:
@@ -185,7 +177,7 @@ def _check(work: Work, runtime: Runtime, adapter: RuntimeAdapter) -> str:
         found = runtime.serves(model)
         if found is None:
             raise ModelNotInstalled(
-                f"{_place(runtime)} no longer lists the model {model}."
+                f"{place(runtime)} no longer lists the model {model}."
             )
     name: str = found["name"]
     return name
@@ -209,97 +201,5 @@ def _errors_named(
         yield
     except WireError as error:
         raise kind(
-            f"{work.operation.model_name} on {_place(runtime)}: {error}"
+            f"{work.operation.model_name} on {place(runtime)}: {error}"
         ) from error
-
-
-def _place(runtime: Runtime) -> str:
-    return f"{runtime.display_name} at {runtime.base_url}"
-
-
-def _commit(work: Work, runtime: Runtime, served: str) -> None:
-    """One transaction: the former one ends, the new one begins, everybody is told."""
-    with transaction.atomic():
-        _hold_the_claim(work)
-        former = (
-            Activation.objects.active()
-            .filter(node=runtime.node)
-            .select_related("runtime__node")
-            .first()
-        )
-        if former is None or (former.runtime_id, former.served_name) != (
-            runtime.pk,
-            served,
-        ):
-            _replace(former, _new(work, runtime, served))
-            _remember(runtime, served)
-            bump_policy()
-        _record(work, runtime, former, served)
-        _announce(runtime, former)
-    work.log(f"{served} on {_place(runtime)} is active.")
-
-
-def _hold_the_claim(work: Work) -> None:
-    """The row stays ours until this transaction ends, or nothing is written."""
-    mine = Operation.objects.claimed_by(work.operation.pk, work.token)
-    wanted = mine.filter(cancel_requested=False)
-    if not wanted.update(phase="committing", progress=90):
-        raise Cancelled if mine.exists() else Fenced
-
-
-def _new(work: Work, runtime: Runtime, served: str) -> Activation:
-    elsewhere = Activation.objects.default().exclude(node=runtime.node)
-    return Activation(
-        node=runtime.node,
-        runtime=runtime,
-        model_name=served,
-        served_name=served,
-        state=ActivationState.ACTIVE,
-        is_default=not elsewhere.exists(),
-        operation_id=work.operation.pk,
-        activated_by=work.operation.started_by,
-    )
-
-
-def _replace(former: Activation | None, new: Activation) -> None:
-    if former is not None:
-        former.state = ActivationState.FORMER
-        former.ended_at = timezone.now()
-        former.save(update_fields=["state", "ended_at"])
-    new.save(force_insert=True)
-
-
-def _remember(runtime: Runtime, served: str) -> None:
-    if runtime.last_model == served:
-        return
-    rows = Runtime.objects.filter(pk=runtime.pk)
-    rows.update(last_model=served, previous_model=runtime.last_model)
-
-
-def _record(
-    work: Work, runtime: Runtime, former: Activation | None, served: str
-) -> None:
-    audit.record(
-        SYSTEM,
-        "activation.commit",
-        "runtime",
-        runtime.pk,
-        object_name=runtime.name,
-        before=_facts(former),
-        after={"model": served, "runtime": runtime.name},
-        reason=f"operation {work.operation.pk} of {work.operation.started_by}",
-    )
-
-
-def _facts(activation: Activation | None) -> dict[str, Any]:
-    if activation is None:
-        return {}
-    return {"model": activation.model_name, "runtime": activation.runtime.name}
-
-
-def _announce(runtime: Runtime, former: Activation | None) -> None:
-    """The chip and both cards change: the new runtime's and the former one's."""
-    publish(activation_changed(active_payload()))
-    touched = {runtime.pk} | ({former.runtime_id} if former else set())
-    for row in Runtime.objects.filter(pk__in=touched).select_related("node"):
-        publish(runtime_changed(server_payload(row)))

@@ -31,7 +31,7 @@ def activate_page(request: HttpRequest, name: str) -> HttpResponse:
         runtime.name,
         form.cleaned_data["model"],
         actor=request.principal,  # type: ignore[attr-defined]
-        when=form.cleaned_data["when"] or "now",
+        when=form.cleaned_data["when"],
     )
     return _to_operation(request, operation)
 

@@ -129,13 +129,13 @@ def test_thoughts_and_calls_of_tools_are_tokens(delta):
     assert events.has_token
 
 
-def test_characters_are_estimated_within_a_tenth():
+def test_characters_are_estimated_within_a_fifth():
     words = ["słowo ", "i ", "następne ", "długie-długie ", "x "] * 40
     events = EventFilter(wants_usage=False)
     for word in words:
         events.feed(chunk(word))
     plain = len("".join(words))
-    assert 0.9 * plain < events.estimated_characters() < 1.1 * plain
+    assert 0.8 * plain < events.estimated_characters() < 1.2 * plain
 
 
 @pytest.mark.parametrize("text", [b"", b"\n\n", b"\n\n\n\n", b"data:\n\n", b"x"])

@@ -35,6 +35,7 @@ class Ear:
     def __init__(self) -> None:
         self._listeners: set[Hear] = set()
         self._name = uuid4().hex
+        self._channel = ""
         self._heard_at = 0.0
         self._heard = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -63,7 +64,7 @@ class Ear:
         for task in self._tasks:
             task.cancel()
         self._tasks = []
-        self._heard_at = 0.0
+        self._channel, self._heard_at = "", 0.0
 
     async def _keep(self, work: Callable[[], Any]) -> None:
         while True:
@@ -75,18 +76,12 @@ class Ear:
 
     async def _receive(self) -> None:
         layer: Any = get_channel_layer()
-        channel = await layer.new_channel()
-        receiving = asyncio.ensure_future(layer.receive(channel))
-        await asyncio.sleep(0)  # the Redis layer knows a channel once it is received
+        channel = self._channel = await layer.new_channel()
         await layer.group_add(GROUP, channel)
         try:
             while True:
-                self._tell(await receiving)
-                receiving = asyncio.ensure_future(layer.receive(channel))
+                self._tell(await layer.receive(channel))
         finally:
-            receiving.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError):
-                await receiving
             await layer.group_discard(GROUP, channel)
 
     def _tell(self, message: dict[str, Any]) -> None:
@@ -99,8 +94,11 @@ class Ear:
             hear(message["event"])
 
     async def _ping(self) -> None:
+        """Also joins again: somebody may have removed the folder of sockets."""
         layer: Any = get_channel_layer()
         while True:
+            if self._channel:
+                await layer.group_add(GROUP, self._channel)
             await layer.group_send(GROUP, {"type": "venom.ping", "of": self._name})
             await asyncio.sleep(PING_SECONDS if self._heard.is_set() else 0.05)
 

@@ -7,9 +7,8 @@ import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
-from history_app import audit
 from models_app.models import Operation
 from models_app.schemas import operation_payload
 from models_app.services.operations import get_operation
@@ -23,10 +22,10 @@ from runtime_app.schemas import (
 )
 from runtime_app.services import activate, runtimes
 from venom_site.lib.access import SYSTEM
-from venom_site.lib.errors import VenomError
+from venom_site.lib.commands import ProductCommand
 
 
-class Command(BaseCommand):
+class Command(ProductCommand):
     help = "List the runtimes, add an OpenAI-compatible server, activate a model."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,13 +45,9 @@ class Command(BaseCommand):
         switch.add_argument("--wait", type=int, default=0, metavar="SECONDS")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        audit.channel.set("cli")
         as_json = options["json"] or options.get("json_too", False)
         verbs = {"list": _list, "add": _add, "activate": _activate}
-        try:
-            answer, lines = verbs[options["verb"] or "list"](options)
-        except VenomError as error:
-            raise CommandError(f"{error} ({error.code})") from None
+        answer, lines = verbs[options["verb"] or "list"](options)
         text = json.dumps(answer, indent=2) if as_json else "\n".join(lines)
         self.stdout.write(text)
         if answer.get("operation", {}).get("status") == "failed":
