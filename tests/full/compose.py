@@ -17,8 +17,18 @@ _VARIABLE = re.compile(r"\$\{(\w+):-([^}]*)\}")
 
 def compose() -> dict:
     """The file with every `${NAME:-default}` at its default."""
-    text = (ROOT / "docker-compose.yml").read_text()
-    return yaml.safe_load(_VARIABLE.sub(lambda found: found[2], text))
+    return _filled(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def _filled(value):
+    """docker fills variables in after reading the YAML, so one may be empty."""
+    if isinstance(value, dict):
+        return {name: _filled(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner) for inner in value]
+    if isinstance(value, str):
+        return _VARIABLE.sub(lambda found: found[2], value)
+    return value
 
 
 def service(name: str) -> dict:
