@@ -136,9 +136,8 @@ def report_idle(process: subprocess.Popen[bytes], seconds: float) -> None:
         pss, cpu = pss_kib(pid), cpu_seconds(pid) - before[pid]
         whole_pss += pss
         whole_cpu += cpu
-        print(
-            f"  {role(pid):8} {pss / 1024:6.1f} MiB PSS  {100 * cpu / seconds:5.2f} % CPU"
-        )
+        share = 100 * cpu / seconds
+        print(f"  {role(pid):8} {pss / 1024:6.1f} MiB PSS  {share:5.2f} % CPU")
     share = 100 * whole_cpu / seconds
     print(
         f"idle, all processes: {whole_pss / 1024:.0f} MiB PSS, {share:.2f} % of a core"

@@ -18,8 +18,8 @@ from django.utils.translation import gettext as _
 
 from models_app.choices import LogLevel, OperationType
 from models_app.models import Operation
-from models_app.services.work import Work
 from models_app.services.operations import request_operation
+from models_app.services.work import Work
 from runtime_app.models import Runtime
 from runtime_app.runtimes.base import RuntimeAdapter
 from runtime_app.runtimes.registry import adapter_for
