@@ -63,15 +63,14 @@ def _send(message: dict[str, Any]) -> None:
     layer = get_channel_layer()
     if layer is None:
         return
-    local = getattr(layer, "publish", None)
-    if local is not None:
-        local(GROUP, message)
-        return
     send_over_redis = _redis_sender()
-    if send_over_redis is None:
-        async_to_sync(layer.group_send)(GROUP, message)
-    else:
+    if send_over_redis is not None:
+        # Asked first: Redis' layer needs a running loop even to be asked for `publish`.
         send_over_redis(layer, message)
+    elif local := getattr(layer, "publish", None):
+        local(GROUP, message)
+    else:
+        async_to_sync(layer.group_send)(GROUP, message)
 
 
 @lru_cache(maxsize=1)
