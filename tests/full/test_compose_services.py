@@ -8,6 +8,7 @@ import json
 import re
 
 import pytest
+from websockets.sync.client import connect
 
 from tests.fakes.waiting import wait_until
 from tests.full.compose import service
@@ -26,7 +27,9 @@ def deployment(tmp_path_factory, database_url, redis_url):
         prepared = running.run(*service("prepare")["command"])
         assert prepared.returncode == 0, prepared.stderr
         assert prepared.stderr == ""
-        found = re.search(r"^Sign in: http://[^/]+(/welcome/\S+)$", prepared.stdout, re.M)
+        found = re.search(
+            r"^Sign in: http://[^/]+(/welcome/\S+)$", prepared.stdout, re.M
+        )
         running.sign_in_path = found[1]
         running.start(*SERVING)
         running.wait_until_healthy(*SERVING)
@@ -75,8 +78,24 @@ def test_an_answer_can_be_held_until_the_end(deployment, key):
         wish = {"seconds": 1, "wait_seconds": 20}
         answer = program.post("/api/v1/models/operations/probe", json=wish)
 
-        print(answer.status_code, answer.headers, answer.text)
         assert answer.json()["operation"]["status"] == "completed"
+
+
+def test_news_from_the_worker_reach_a_socket_of_daphne(deployment, key):
+    """Symptom: on Redis every event ended in «no running event loop»."""
+    address = deployment.url("web").replace("http", "ws") + "/ws/events/"
+    headers = {"Authorization": f"Bearer {key}"}
+    with (
+        caller(deployment.url("web"), key) as program,
+        connect(address, additional_headers=headers, proxy=None) as socket,
+    ):
+        pk = start_probe(program, 1)
+        while True:  # ends by the time limit of recv when nothing comes
+            news = json.loads(socket.recv(timeout=10))
+            if news["data"].get("operation_id") == pk:
+                assert news["type"] == "operation.changed"
+                if news["data"]["status"] == "completed":
+                    break
 
 
 def test_the_gateway_takes_the_key(deployment, key):
