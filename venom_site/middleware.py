@@ -88,9 +88,14 @@ def _out_of_bounds(request: HttpRequest) -> errors.VenomError | None:
         return errors.BadRequest(_("The length of the body is not a number."))
     if int(length) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
         return errors.PayloadTooLarge()
-    if "\0" in request.path or "%00" in request.META.get("QUERY_STRING", ""):
-        return errors.BadRequest(_("The address holds a NUL character."))
-    return None
+    if "\0" in request.path:
+        return errors.NotFound()
+    message = _("This value holds a NUL character.")
+    flawed = [name for name, value in request.GET.items() if "\0" in name + value]
+    if not flawed:
+        return None
+    places = [{"loc": f"query.{name}", "message": message} for name in flawed]
+    return errors.BadRequest(errors=places)
 
 
 class PrincipalMiddleware:

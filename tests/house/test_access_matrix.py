@@ -54,7 +54,7 @@ SIGN_OUT = "/sign-out/"
 # Calls: the scope, and a body that fits the schema where one is needed.
 CALLS = {
     "GET /history/requests": (OWN, None),
-    "GET /history/requests/{request_id}": (OWN, None),
+    "GET /history/requests/{identifier}": (OWN, None),
     "GET /models": (READ, None),
     "GET /models/operations": (READ, None),
     "GET /models/operations/{operation_id}": (READ, None),

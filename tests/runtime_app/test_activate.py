@@ -11,7 +11,7 @@ from history_app.models import AuditEntry
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations
-from models_app.services.work import Fenced
+from models_app.services.work import Cancelled, Fenced
 from runtime_app.governance.policy import policy_number
 from runtime_app.models import Activation, Runtime
 from runtime_app.monitoring import health
@@ -337,7 +337,7 @@ def test_a_wish_to_cancel_that_comes_before_the_commit_wins(ollama, actor):
     work = claims.claim(operation.pk)
     Operation.objects.update(cancel_requested=True)
 
-    with pytest.raises(work.Cancelled):
+    with pytest.raises(Cancelled):
         activate.perform_activation(work)
 
     assert not Activation.objects.exists()
