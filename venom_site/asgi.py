@@ -18,30 +18,19 @@ django_app = get_asgi_application()
 from runtime_app.gateway import sse, waiting
 from runtime_app.gateway.app import app as gateway
 from venom_site import consumers
-from venom_site.lib import static
-from venom_site.lib.csp import NOTHING, SECURITY_HEADERS
+from venom_site.lib import alive, body_limit, static
 
-pages_and_api = waiting.with_waiting(django_app)
-
-SECURITY = SECURITY_HEADERS | {"Content-Security-Policy": NOTHING}
-
-
-async def healthz(send: Any) -> None:
-    """This process answers. It asks nobody: restarting it would not help a database."""
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    headers += [(name.lower().encode(), v.encode()) for name, v in SECURITY.items()]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": b'{"status": "ok"}'})
+pages_and_api = waiting.with_waiting(body_limit.with_limit(django_app))
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
     path: str = scope["path"]
-    if path == "/healthz":
-        await healthz(send)
-    elif path.startswith("/v1/") or path == "/v1":
+    if path.startswith("/v1/") or path == "/v1":
         await gateway(scope, receive, send)
     elif path.startswith("/static/"):
         await static.app(scope, receive, send)
+    elif path == alive.PATH:
+        await alive.app(scope, receive, send)
     elif sse.is_stream(path):
         await sse.app(scope, receive, send)
     else:
