@@ -116,9 +116,7 @@ def test_redis_away_delays_work_and_loses_none(
     with caller(deployment.url("web")) as stranger:
         shown = stranger.get("/sign-in/")
         token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', shown.text)[1]
-        refused = stranger.post(
-            "/sign-in/", data=form | {"csrfmiddlewaretoken": token}
-        )
+        refused = stranger.post("/sign-in/", data=form | {"csrfmiddlewaretoken": token})
     assert refused.status_code == 422
 
     time.sleep(max(0, ends - time.monotonic()))  # the outage itself
