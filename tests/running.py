@@ -66,7 +66,11 @@ class House:
             )
         self._child = child
         self._supervisor = psutil.Process(child.pid)
-        self.wait_for_web()
+        try:
+            self.wait_for_web()
+        except AssertionError:
+            self.stop()
+            raise
         self.look()
 
     def wait_for_web(self, seconds: float = 60) -> None:
