@@ -16,7 +16,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from cryptography.fernet import Fernet
 
 from tests.embedded.stand_in import free_port, living
@@ -167,26 +166,3 @@ def deployed(folder: Path, *, database_url: str, redis_url: str):
         yield deployment
     finally:
         deployment.end()
-
-
-def caller(url: str, key: str = "") -> httpx.Client:
-    """A client of one role; with a key a program, without one a browser."""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    return httpx.Client(base_url=url, headers=headers, trust_env=False, timeout=30)
-
-
-def log_lines(program: httpx.Client, operation_id: str) -> list[str]:
-    answer = program.get(f"/api/v1/models/operations/{operation_id}")
-    assert answer.status_code == 200, answer.text
-    return [line["line"] for line in answer.json()["log"]]
-
-
-def status_of(program: httpx.Client, operation_id: str) -> str:
-    answer = program.get(f"/api/v1/models/operations/{operation_id}")
-    return answer.json()["operation"]["status"] if answer.status_code == 200 else ""
-
-
-def start_probe(program: httpx.Client, seconds: int) -> str:
-    answer = program.post("/api/v1/models/operations/probe", json={"seconds": seconds})
-    assert answer.status_code == 202, answer.text
-    return answer.json()["operation_id"]

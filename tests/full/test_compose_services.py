@@ -12,7 +12,8 @@ from websockets.sync.client import connect
 
 from tests.fakes.waiting import wait_until
 from tests.full.compose import service
-from tests.full.roles import caller, deployed, log_lines, start_probe
+from tests.full.roles import deployed
+from tests.visitors import caller, log_lines, post_form, start_probe, welcome_path
 
 pytestmark = [pytest.mark.full, pytest.mark.process, pytest.mark.slow]
 
@@ -27,10 +28,7 @@ def deployment(tmp_path_factory, database_url, redis_url):
         prepared = running.run(*service("prepare")["command"])
         assert prepared.returncode == 0, prepared.stderr
         assert prepared.stderr == ""
-        found = re.search(
-            r"^Sign in: http://[^/]+(/welcome/\S+)$", prepared.stdout, re.M
-        )
-        running.sign_in_path = found[1]
+        running.sign_in_path = welcome_path(prepared.stdout)
         running.start(*SERVING)
         running.wait_until_healthy(*SERVING)
         yield running
@@ -50,9 +48,7 @@ def test_every_health_check_passes(deployment):
 def test_the_link_of_prepare_signs_the_owner_in(deployment):
     with caller(deployment.url("web")) as browser:
         path = deployment.sign_in_path
-        shown = browser.get(path)
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', shown.text)[1]
-        answer = browser.post(path, data={"csrfmiddlewaretoken": token})
+        answer = post_form(browser, path)
 
         assert (answer.status_code, answer.headers["Location"]) == (302, "/")
         for page in ("/", "/operations/", "/runtimes/"):

@@ -4,20 +4,30 @@ Each test has servers of its own. The roles run as docker-compose.yml starts the
 nobody restarts one here: they must find their way back by themselves.
 """
 
-import re
 import time
 
 import pytest
 
 from tests.fakes.waiting import wait_until
 from tests.full.compose import service
-from tests.full.roles import caller, deployed, log_lines, start_probe, status_of
+from tests.full.roles import deployed
 from tests.full.servers import Postgres, Redis
+from tests.visitors import (
+    assert_completed_once,
+    assert_database_problem,
+    caller,
+    log_lines,
+    post_form,
+    start_probe,
+    status_of,
+    welcome_path,
+)
 
 pytestmark = [pytest.mark.full, pytest.mark.process, pytest.mark.slow]
 
 SERVING = ("web", "gateway", "worker", "beat")
 OUTAGE_SECONDS = 5
+MOST_SECONDS = 6  # measured: 3.0, the pool's own limit
 PAGES = ("/", "/operations/", "/runtimes/", "/requests/")
 
 
@@ -48,7 +58,7 @@ def deployment(tmp_path_factory, postgres, broker):
     with deployed(folder, **urls) as running:
         prepared = running.run(*service("prepare")["command"])
         assert prepared.returncode == 0, prepared.stderr
-        running.sign_in_path = re.search(r"/welcome/\S+", prepared.stdout)[0]
+        running.sign_in_path = welcome_path(prepared.stdout)
         running.start(*SERVING)
         running.wait_until_healthy(*SERVING)
         yield running
@@ -57,9 +67,7 @@ def deployment(tmp_path_factory, postgres, broker):
 @pytest.fixture(scope="module")
 def browser(deployment):
     with caller(deployment.url("web")) as browser:
-        shown = browser.get(deployment.sign_in_path)
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', shown.text)[1]
-        browser.post(deployment.sign_in_path, data={"csrfmiddlewaretoken": token})
+        post_form(browser, deployment.sign_in_path)
         assert browser.get("/").status_code == 200
         yield browser
 
@@ -85,12 +93,9 @@ def running_probe(program, seconds):
     return pk
 
 
-def assert_completed_once(program, pk, steps, *, seconds=90):
-    wait_until(lambda: status_of(program, pk) == "completed", seconds=seconds)
-    lines = log_lines(program, pk)
-    assert lines.count("Completed.") == 1
-    for step in range(1, steps + 1):
-        assert lines.count(f"Step {step} of {steps}.") == 1
+def assert_ends_well(program, pk, steps):
+    wait_until(lambda: status_of(program, pk) == "completed", seconds=90)
+    assert_completed_once(program, pk, steps)
 
 
 def timed(call, *args, **kwargs):
@@ -112,17 +117,14 @@ def test_redis_away_delays_work_and_loses_none(
         answer, spent = timed(browser.get, page)
         assert (answer.status_code, spent < 3) == (200, True), page
     assert gateway.get("/v1/models").status_code == 200
-    form = {"username": "owner", "password": "wrong"}
     with caller(deployment.url("web")) as stranger:
-        shown = stranger.get("/sign-in/")
-        token = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', shown.text)[1]
-        refused = stranger.post("/sign-in/", data=form | {"csrfmiddlewaretoken": token})
+        refused = post_form(stranger, "/sign-in/", username="owner", password="wrong")
     assert refused.status_code == 422
 
     time.sleep(max(0, ends - time.monotonic()))  # the outage itself
     broker.start()
-    assert_completed_once(program, running, 12)
-    assert_completed_once(program, meanwhile, 1)
+    assert_ends_well(program, running, 12)
+    assert_ends_well(program, meanwhile, 1)
     deployment.wait_until_healthy(*SERVING)
 
 
@@ -141,18 +143,12 @@ def test_postgres_away_is_said_in_a_sentence_and_loses_nothing(
         ("GET", f"{calls}/{running}/stream", None),
     ):
         answer, spent = timed(program.request, method, path, json=body)
-        print(f"{method} {path}: {answer.status_code} after {spent:.1f} s")
-        assert answer.status_code == 503
-        assert answer.headers["Content-Type"] == "application/problem+json"
-        assert answer.json()["code"] == "database_unavailable"
-        assert spent < 12
+        assert_database_problem(answer)
+        assert spent < MOST_SECONDS, path
     for page in PAGES:
         answer, spent = timed(browser.get, page)
-        print(f"{page}: {answer.status_code} after {spent:.1f} s")
-        assert answer.status_code == 503
-        assert "database" in answer.text
-        assert "Traceback" not in answer.text
-        assert spent < 12
+        assert_database_problem(answer)
+        assert spent < MOST_SECONDS, page
     ready, spent = timed(browser.get, "/readyz")
     assert (ready.status_code, spent < 3) == (503, True)
     assert browser.get("/healthz").status_code == 200
@@ -160,11 +156,8 @@ def test_postgres_away_is_said_in_a_sentence_and_loses_nothing(
 
     time.sleep(max(0, ends - time.monotonic()))  # the outage itself
     postgres.start()
-    began = time.monotonic()
-    wait_until(lambda: browser.get("/").status_code == 200, seconds=10)
-    print(f"pages are back after {time.monotonic() - began:.1f} s")
-    assert_completed_once(program, running, 20)
-    assert len(program.get(calls).json()["operations"]) >= 1
+    wait_until(lambda: browser.get("/").status_code == 200, seconds=5)
+    assert_ends_well(program, running, 20)
     deployment.wait_until_healthy(*SERVING)
 
 
