@@ -9,7 +9,7 @@ COPY requirements.txt .
 RUN pip install --no-cache-dir --require-hashes --only-binary :all: -r requirements.txt
 # .dockerignore lists what an image needs; everything else stays out.
 COPY . .
-# The health checks start Python twice a minute; the file system is read-only by then.
+# The health checks start Python every few seconds; the file system is read-only by then.
 RUN python -m compileall -q .
 USER venom
 VOLUME /data
