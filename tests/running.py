@@ -26,9 +26,13 @@ ROLES = ("uvicorn", "worker", "beat")
 
 
 class House:
-    """`manage.py up` and its children; `with House() as house: …`."""
+    """`manage.py up` and its children; `with House() as house: …`.
 
-    def __init__(self) -> None:
+    `House("--demo")` has the practice neighbours beside it.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="venom-house-")
         self.folder = self._folder.name
         with socket.socket() as probe:
@@ -57,7 +61,7 @@ class House:
         """As `make run` does; returns when the web process answers."""
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "manage.py", "up"],
+                [sys.executable, "manage.py", "up", *self._options],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,
