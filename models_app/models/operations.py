@@ -162,7 +162,9 @@ class Operation(models.Model):
         """«Install llama3.1:8b»: the verb and its object, in the reader's language."""
         verb = str(OperationType(self.operation_type).label)
         if self.operation_type == OperationType.PROBE:
-            return gettext("Self-test, %(n)s s") % {"n": self.params.get("seconds", "?")}
+            return gettext("Self-test, %(n)s s") % {
+                "n": self.params.get("seconds", "?")
+            }
         return f"{verb} {self.model_name or self.runtime}".strip()
 
     @property

@@ -92,7 +92,7 @@ def request_switch(model: str, *, actor: Principal) -> Operation:
     activation = active_activation()
     if activation is None:
         raise NoActiveRuntime(
-            _("No runtime is active. Activate a model on one: POST /models/activate.")
+            _("No runtime is active. POST /api/v1/models/activate makes one active.")
         )
     return request_activation(activation.runtime.name, model, actor=actor)
 
