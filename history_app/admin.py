@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
@@ -28,7 +29,8 @@ class RequestRecordAdmin(ReadOnlyAdmin):
         "key_name",
         "created",
     )
-    list_filter = ("status", "llm_provider", "fallback", "partial")
+    # Only fixed choices: a filter by provider would look for its values in every row.
+    list_filter = ("status", "created_at", "fallback", "partial", "stream")
     search_fields = ("=request_id", "^llm_model", "^key_name")
     search_help_text = _("Request id, beginning of a model or of who asked.")
     exclude = ("parameters",)
@@ -53,11 +55,27 @@ class RequestRecordAdmin(ReadOnlyAdmin):
         return pretty(row.parameters)
 
 
+class ChannelFilter(admin.SimpleListFilter):
+    """The doors are few and known; Django would look for them in every row."""
+
+    title = _("channel")
+    parameter_name = "channel"
+
+    def lookups(self, request: HttpRequest, page: Any) -> list[tuple[str, str]]:
+        return [(door, door) for door in ("page", "api", "admin", "cli", "worker")]
+
+    def queryset(
+        self, request: HttpRequest, rows: QuerySet[AuditEntry]
+    ) -> QuerySet[AuditEntry]:
+        door = self.value()
+        return rows.filter(channel=door) if door else rows
+
+
 @admin.register(AuditEntry)
 class AuditEntryAdmin(ReadOnlyAdmin):
     list_display = ("moment", "actor", "verb", "object_name", "channel", "object_id")
     list_display_links = ("moment", "verb")
-    list_filter = ("channel", "actor_kind", "object_kind")
+    list_filter = (ChannelFilter, "at")
     search_fields = ("^actor", "^verb", "=object_id", "^object_name", "=request_id")
     search_help_text = _("Beginning of an actor, verb or object; an id in full.")
     exclude = ("before", "after")

@@ -11,13 +11,12 @@ import atexit
 import logging
 import threading
 import time
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.utils import timezone
 
 from history_app.choices import RequestStatus
 from history_app.services import batches
@@ -89,7 +88,7 @@ class Handle:
     def end(self, status: RequestStatus, **fields: Unpack[RequestFields]) -> None:
         """Close the row; a second end changes nothing."""
         if self.fields["finished_at"] is None:
-            ended = {**fields, "status": status, "finished_at": timezone.now()}
+            ended = {**fields, "status": status, "finished_at": datetime.now(UTC)}
             self._recorder.note(self, ended, is_over=True)
 
 
@@ -106,9 +105,15 @@ class Recorder:
         self._much_work = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def begin(self, *, prompt: str = "", **fields: Unpack[RequestFields]) -> Handle:
+    def begin(
+        self,
+        *,
+        pk: UUID | None = None,
+        prompt: str = "",
+        **fields: Unpack[RequestFields],
+    ) -> Handle:
         """A row in state PROCESSING. `prompt` is kept as VENOM_STORE_PROMPTS says."""
-        pk, now = uuid7(), timezone.now()
+        pk, now = pk or uuid7(), datetime.now(UTC)
         row: dict[str, Any] = {
             "id": pk,
             "request_id": str(pk),
@@ -135,7 +140,8 @@ class Recorder:
             self._put(handle.id, handle.fields)
         if self._thread is None:
             self._start()
-        self._work.set()
+        if not self._work.is_set():
+            self._work.set()
         if len(self._waiting) >= BATCH_ROWS:
             self._much_work.set()
 
@@ -194,7 +200,7 @@ class Recorder:
         while True:
             has_work = self._work.wait(TOUCH_SECONDS if self._open else None)
             if not has_work:
-                self._touch_open(timezone.now())
+                self._touch_open(datetime.now(UTC))
             if pause:
                 time.sleep(pause)
             else:

@@ -57,7 +57,7 @@ class OperationAdmin(ReadOnlyAdmin):
     )
     list_display_links = ("title",)
     list_select_related = ("node",)
-    list_filter = ("status", "operation_type", "node")
+    list_filter = ("status", "operation_type", "created_at", "node")
     search_fields = ("=id", "^model_name", "^started_by", "=request_id")
     search_help_text = _("Id, request id, beginning of a model or of a name.")
     exclude = ("params", "checkpoint")

@@ -18,9 +18,9 @@ django_app = get_asgi_application()
 from runtime_app.gateway import sse, waiting
 from runtime_app.gateway.app import app as gateway
 from venom_site import consumers
-from venom_site.lib import static
+from venom_site.lib import alive, body_limit, static
 
-pages_and_api = waiting.with_waiting(django_app)
+pages_and_api = waiting.with_waiting(body_limit.with_limit(django_app))
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:
@@ -29,6 +29,8 @@ async def http(scope: Any, receive: Any, send: Any) -> None:
         await gateway(scope, receive, send)
     elif path.startswith("/static/"):
         await static.app(scope, receive, send)
+    elif path == alive.PATH:
+        await alive.app(scope, receive, send)
     elif sse.is_stream(path):
         await sse.app(scope, receive, send)
     else:

@@ -24,14 +24,8 @@ def _aware(moment: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _one_line(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
 Moment = Annotated[datetime, AfterValidator(_aware)]
-Word = Annotated[str, Field(max_length=250), AfterValidator(_one_line)]
+Word = Annotated[str, Field(max_length=250)]
 
 
 class RequestQuery(Schema):

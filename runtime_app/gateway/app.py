@@ -13,12 +13,13 @@ import re
 import time
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from history_app.choices import RequestStatus
-from history_app.recorder import Handle, recorder
+from history_app.recorder import Handle, RequestFields, recorder
 from runtime_app.gateway import listing
 from runtime_app.gateway.answers import (
     JSON,
@@ -54,6 +55,7 @@ class Call:
     send: Send
     began: float
     headers: dict[bytes, bytes]
+    row_id: UUID
     request_id: str
 
     async def refuse(self, refusal: Refusal) -> None:
@@ -104,13 +106,15 @@ class Gateway:
         self.start()
         headers = dict(scope["headers"])
         given = headers.get(b"x-request-id", b"")
+        row_id = uuid7()
         call = Call(
             scope=scope,
             receive=receive,
             send=send,
             began=time.perf_counter(),
             headers=headers,
-            request_id=given.decode() if _GIVEN_ID.fullmatch(given) else str(uuid7()),
+            row_id=row_id,
+            request_id=given.decode() if _GIVEN_ID.fullmatch(given) else str(row_id),
         )
         request_id.set(call.request_id)
         try:
@@ -144,15 +148,13 @@ class Gateway:
                 return  # the client left in the middle of its own body
             wish = read_wish(path, raw)
         except Refused as refused:
-            handle = _begin(call, path, key, None)
-            _end_refused(handle, call, refused.refusal)
+            _end_refused(_begin(call, path, key), call, refused.refusal)
             raise
-        handle = _begin(call, path, key, wish)
         route = choose_route(wish.model, snapshot)
         if isinstance(route, Refusal):
-            _end_refused(handle, call, route)
+            _end_refused(_begin(call, path, key, wish), call, route)
             raise Refused(route)
-        _note_route(handle, route)
+        handle = _begin(call, path, key, wish, route)
         await Exchange(
             wish=wish,
             route=route,
@@ -165,29 +167,34 @@ class Gateway:
         ).carry()
 
 
-def _begin(call: Call, path: str, key: KeyEntry, wish: Wish | None) -> Handle:
-    return recorder.begin(
-        request_id=call.request_id,
-        path=path,
-        key_id=key.id,
-        key_name=key.name,
-        prompt=wish.prompt() if wish else "",
-        stream=wish.stream if wish else False,
-        requested_model=(wish.model or "") if wish else "",
-        parameters=wish.parameters() if wish else {},
-    )
-
-
-def _note_route(handle: Handle, route: Route) -> None:
-    handle.update(
-        llm_provider=route.runtime.provider,
-        llm_model=route.served_name,
-        llm_endpoint=without_credentials(route.runtime.endpoint),
-        runtime=route.runtime.name,
-        node=route.runtime.node,
-        attempts=1,
-        reason_code=route.reason_code,
-    )
+def _begin(
+    call: Call,
+    path: str,
+    key: KeyEntry,
+    wish: Wish | None = None,
+    route: Route | None = None,
+) -> Handle:
+    """The row of a request, as much of it as is known when it is sent or refused."""
+    fields: RequestFields = {
+        "request_id": call.request_id,
+        "path": path,
+        "key_id": key.id,
+        "key_name": key.name,
+    }
+    if wish is not None:
+        fields["stream"] = wish.stream
+        fields["requested_model"] = wish.model or ""
+        fields["parameters"] = wish.parameters()
+    if route is not None:
+        fields["llm_provider"] = route.runtime.provider
+        fields["llm_model"] = route.served_name
+        fields["llm_endpoint"] = without_credentials(route.runtime.endpoint)
+        fields["runtime"] = route.runtime.name
+        fields["node"] = route.runtime.node
+        fields["attempts"] = 1
+        fields["reason_code"] = route.reason_code
+    prompt = wish.prompt() if wish else ""
+    return recorder.begin(pk=call.row_id, prompt=prompt, **fields)
 
 
 def _end_refused(handle: Handle, call: Call, refusal: Refusal) -> None:

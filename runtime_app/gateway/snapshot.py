@@ -12,13 +12,12 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
-from django.utils import timezone
 
 from runtime_app.choices import RuntimeKind
 from runtime_app.governance.policy import policy_number
@@ -38,7 +37,7 @@ class KeyEntry:
     expires_at: datetime | None
 
     def is_expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,7 +175,7 @@ class SnapshotStore:
 
     def note_use(self, key: KeyEntry) -> None:
         """Remember that a key was used; written down later, in one go."""
-        self._used[key.id] = timezone.now()
+        self._used[key.id] = datetime.now(UTC)
 
     async def _keep_fresh(self) -> None:
         while True:

@@ -24,7 +24,7 @@ from runtime_app.gateway.leaving import Receive, Send, while_present
 from runtime_app.governance import callers
 from venom_site.lib import problems
 from venom_site.lib.access import Scope
-from venom_site.lib.csp import SECURITY_HEADERS, policy_for
+from venom_site.lib.csp import NOTHING, SECURITY_HEADERS
 from venom_site.lib.errors import MethodNotAllowed, VenomError
 from venom_site.lib.ids import uuid7
 from venom_site.lib.listening import listening
@@ -83,7 +83,7 @@ async def _refuse(send: Send, error: VenomError) -> None:
 
 
 async def _start(send: Send, status: int, headers: dict[str, str]) -> None:
-    safe = SECURITY_HEADERS | {"Content-Security-Policy": policy_for("/api/")}
+    safe = SECURITY_HEADERS | {"Content-Security-Policy": NOTHING}
     pairs = [(n.lower().encode(), v.encode()) for n, v in (safe | headers).items()]
     await send({"type": "http.response.start", "status": status, "headers": pairs})
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
@@ -184,6 +185,7 @@ class Upstreams:
         await asyncio.gather(*(pool.close() for pool in pools))
 
 
+@lru_cache(maxsize=256)
 def without_credentials(endpoint: str) -> str:
     """The address as it may be shown: no user name, no password, no query."""
     parts = urlsplit(endpoint)

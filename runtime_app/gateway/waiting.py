@@ -68,7 +68,7 @@ class Answer:
             self._body += message.get("body", b"")
 
     def _read_wish(self, start: Message) -> None:
-        headers: Headers = list(start["headers"])
+        headers: Headers = [(name.lower(), value) for name, value in start["headers"]]
         wish = dict(headers).get(HEADER, b"").decode("latin-1")
         if wish:
             self._pk, _, seconds = wish.partition(";")

@@ -32,7 +32,9 @@ def keep_prompts(monkeypatch, how: str) -> None:
 
 
 def test_a_row_is_written_open_and_then_closed(by_hand):
-    handle = by_hand.begin(path="/v1/x", requested_model="auto")
+    handle = by_hand.begin(
+        path="/v1/x", requested_model="auto", parameters={"stop": "żółw", "n": 2}
+    )
     by_hand.flush()
     row = RequestRecord.objects.get()
     assert (row.status, row.finished_at) == (RequestStatus.PROCESSING, None)
@@ -41,7 +43,9 @@ def test_a_row_is_written_open_and_then_closed(by_hand):
     by_hand.flush()
     row = RequestRecord.objects.get()
     assert (row.status, row.llm_provider) == (RequestStatus.COMPLETED, "ollama")
-    assert row.finished_at >= row.created_at
+    assert row.finished_at >= row.created_at == handle.fields["created_at"]
+    assert row.parameters == {"stop": "żółw", "n": 2}
+    assert (row.duration_seconds, row.partial, row.cost_usd) == (1.5, False, None)
     assert row.request_id == str(row.pk)
 
 

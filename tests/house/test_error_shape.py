@@ -387,8 +387,10 @@ def test_what_a_view_raises_keeps_its_status_and_never_its_text(
         assert SECRET.encode() not in answer.content
         assert answer["X-Request-Id"]
         assert "default-src" in answer["Content-Security-Policy"]
-    logged = [r for r in caplog.records if "unhandled" in r.getMessage()]
-    assert len(logged) == (3 if status in (500, 503) else 0)
+    words = {500: "unhandled error", 503: "database unavailable"}.get(status)
+    logged = [r for r in caplog.records if r.name == "venom_site.lib.problems"]
+    assert len(logged) == (3 if words else 0)
+    assert all(words in record.getMessage() for record in logged)
 
 
 def test_named_extras_and_retry_after_travel_with_a_problem(broken):

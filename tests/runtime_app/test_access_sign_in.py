@@ -23,6 +23,7 @@ PASSWORD = "correct horse"
 @pytest.fixture(autouse=True)
 def a_quick_hash_and_no_failures_before(settings):
     settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+    settings.REDIS_URL = ""
     counters._counts.clear()
 
 

@@ -10,6 +10,11 @@ import pytest
 from venom_site.lib import counters
 
 
+@pytest.fixture(autouse=True)
+def in_memory(settings):
+    settings.REDIS_URL = ""
+
+
 @pytest.fixture
 def key():
     return f"test:{uuid.uuid4()}"

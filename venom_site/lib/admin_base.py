@@ -34,7 +34,7 @@ MOST_COUNTED = 5_000
 admin.site.site_header = _("Venom administration")
 admin.site.site_title = "Venom"
 admin.site.index_title = _("Administration")
-admin.site.site_url = "/"
+admin.site.site_url = None  # the header has «Back to console»
 
 if TYPE_CHECKING:
     StockAdmin = admin.ModelAdmin[Any]
@@ -92,6 +92,7 @@ class BaseAdmin(ScopedMixin, StockAdmin):
     list_per_page = 50
     list_max_show_all = 200
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER  # each costs a query over the whole table
     paginator = BoundedPaginator
     in_console = False
 

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
-from venom_site.diagnosis import Finding, connect_without_pool
+from venom_site.diagnosis import Finding, connect_plainly
 from venom_site.lib.commands import ProductCommand
 
 
@@ -20,7 +20,7 @@ class Command(ProductCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         from venom_site.doctor import look_everywhere
 
-        connect_without_pool()
+        connect_plainly(lock_seconds=5)
         findings = []
         for finding in look_everywhere():
             findings.append(finding)
