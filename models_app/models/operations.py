@@ -165,7 +165,10 @@ class Operation(models.Model):
             return gettext("Self-test, %(n)s s") % {
                 "n": self.params.get("seconds", "?")
             }
-        return f"{verb} {self.model_name or self.runtime}".strip()
+        name = self.model_name or self.runtime
+        if not name:
+            return verb
+        return gettext("%(verb)s %(name)s") % {"verb": verb, "name": name}
 
     @property
     def is_running(self) -> bool:
