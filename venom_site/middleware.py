@@ -91,7 +91,7 @@ def _out_of_bounds(request: HttpRequest) -> errors.VenomError | None:
     if "\0" in request.path:
         return errors.NotFound()
     message = _("This value holds a NUL character.")
-    flawed = [name for name, value in request.GET.items() if "\0" in name + value]
+    flawed = [name for name, value in request.GET.items() if "\0" in f"{name}{value}"]
     if not flawed:
         return None
     places = [{"loc": f"query.{name}", "message": message} for name in flawed]

@@ -114,6 +114,14 @@ def reported(route: Route) -> Refusal:
     return _degraded("upstream_error", f"{_where(route)} reported an error.")
 
 
+def internal() -> Refusal:
+    return Refusal(
+        status=500,
+        code="internal_error",
+        message="Venom made a mistake of its own; its log has the request's id.",
+    )
+
+
 def stopping() -> Refusal:
     return Refusal(
         status=503,

@@ -11,7 +11,7 @@ import types
 import pytest
 from django.db import DatabaseError
 from django.http import Http404
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import include, path
 
 from runtime_app.governance import keys
@@ -50,14 +50,6 @@ BAD_QUERIES = (
     "since=yesterday&until=%ff",
     "lines=many&provider[]=x",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_hashes():
-    with override_settings(
-        PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"]
-    ):
-        yield
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import httpx
@@ -16,6 +15,7 @@ from runtime_app.governance import keys
 from runtime_app.services.waiting import finished_body
 from tests.factories import OperationFactory
 from tests.fakes.waiting import wait_until
+from tests.threads import in_thread
 from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.listening import _ears
 
@@ -56,14 +56,11 @@ def listeners():
 @pytest.mark.slow
 def test_a_stream_tells_a_probe_from_its_first_line_to_its_end(client):
     operation = probe.request_probe(2, actor=SYSTEM)
-    worker = threading.Thread(
-        target=claims.carry_out, args=(operation.pk, probe.perform_probe)
-    )
 
     with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert "default-src 'none'" in stream.headers["content-security-policy"]
-        worker.start()
+        worker = in_thread(claims.carry_out, operation.pk, probe.perform_probe)
         told = list(events(stream))
     worker.join()
 
@@ -159,8 +156,7 @@ def test_a_held_answer_comes_when_the_operation_ends(client):
         wait_until(lambda: Operation.objects.exists())
         claims.carry_out(Operation.objects.get().pk, lambda work: None)
 
-    worker = threading.Thread(target=end)
-    worker.start()
+    worker = in_thread(end)
     answer = client.post(f"{LIST}/probe", json={"seconds": 1, "wait_seconds": 8})
     worker.join()
 

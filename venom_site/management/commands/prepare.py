@@ -6,7 +6,6 @@ there is nothing to do: no system checks, no URLs, no migrate command.
 
 from __future__ import annotations
 
-import importlib.util
 from argparse import ArgumentParser
 from typing import Any
 
@@ -49,11 +48,11 @@ def _check_database() -> None:
 
 def _ensure_rows() -> None:
     from runtime_app.governance import groups, links
+    from runtime_app.services import seeding
 
     groups.ensure_groups()
     links.forget_old_links()
-    if importlib.util.find_spec("runtime_app.services.seeding"):
-        importlib.import_module("runtime_app.services.seeding").ensure_runtimes()
+    seeding.ensure_runtimes()
 
 
 def _link() -> str:
