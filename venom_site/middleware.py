@@ -185,7 +185,9 @@ class SignInRequiredMiddleware:
         if request.path.startswith("/admin/"):
             if request.user.is_staff:
                 return None
-            raise errors.Forbidden(_("The admin is for staff. An admin can grant it."))
+            raise errors.Forbidden(
+                _("The administration is for staff. An administrator can let you in.")
+            )
         scope: Scope = getattr(view, "required_scope", Scope.ADMIN)
         require(request.principal, scope)  # type: ignore[attr-defined]
         return None

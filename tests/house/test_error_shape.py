@@ -77,7 +77,7 @@ def is_problem(answer):
     body = json.loads(answer.content)
     assert set(body) >= MEMBERS, body
     assert body["status"] == answer.status_code
-    assert body["detail"].endswith((".", "!", "?", "»")), body
+    assert body["detail"].endswith((".", "!", "?", "”")), body
     assert body["code"] == body["type"].rpartition(":")[2]
     assert body["request_id"] == answer.headers["X-Request-Id"]
     return body
@@ -207,7 +207,7 @@ def test_a_refused_scope_is_named(db):
 
     assert body["code"] == "scope_missing"
     assert body["required_scope"] == "read"
-    assert "«read»" in body["detail"]
+    assert "“read”" in body["detail"]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from venom_site.lib.ids import uuid7
+from venom_site.lib.units import iso
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Event:
                 "v": VERSION,
                 "id": str(uuid7()),
                 "type": self.type,
-                "at": timezone.now().isoformat().replace("+00:00", "Z"),
+                "at": iso(timezone.now()),
                 "data": self.data,
             },
         }
