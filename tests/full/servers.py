@@ -65,7 +65,7 @@ class Redis(Server):
         return f"redis://127.0.0.1:{self.port}/0"
 
     def argv(self) -> list[str]:
-        program = shutil.which("redis-server")
+        program = shutil.which("redis-server") or "redis-server"
         words = f"--port {self.port} --bind 127.0.0.1 --appendonly no --save"
         return [program, *words.split(), ""]
 
