@@ -25,6 +25,7 @@ def request_list(request: HttpRequest) -> HttpResponse:
     running = [] if cursor else list(rows.running().newest_first()[:PAGE_ROWS])
     page = search.page_of(rows.finished(), limit=PAGE_ROWS, cursor=cursor)
     context = {"page": page, "running": running, "filters": filters}
+    context["live_topics"] = "requests"
     return render(request, "history_app/request_list.html", context)
 
 
@@ -39,4 +40,5 @@ def request_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "parameters": record.parameters,
         "contents_hidden": not may_view,
     }
+    context["live_topics"] = f"request-{record.pk}"
     return render(request, "history_app/request_detail.html", context)
