@@ -54,7 +54,7 @@ test-deep: setup ## Long series, run by hand
 	$(PYTEST) -m "deep" -s
 
 messages: setup ## Collect and compile the texts for translators
-	$(PYTHON) -m tests.commands makemessages -l pl -l de --no-location -i .venv -i data
+	$(PYTHON) -m tests.commands makemessages -l pl -l de --no-location --no-wrap -i .venv -i data -i build -i tests
 	$(PYTHON) -m tests.commands compilemessages -i .venv
 
 migrations: setup ## Write migrations for changed tables

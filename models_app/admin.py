@@ -8,7 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _text
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import Node, Operation, OperationLogLine
@@ -98,7 +98,7 @@ class OperationAdmin(ReadOnlyAdmin):
             request,
             rows,
             name="cancel",
-            title=_text("Cancel"),
+            title=gettext("Cancel"),
             apply=lambda row: operations.cancel_operation(row, actor=actor),
         )
 
@@ -109,7 +109,7 @@ class OperationAdmin(ReadOnlyAdmin):
             request,
             rows,
             name="retry",
-            title=_text("Retry"),
+            title=gettext("Retry"),
             apply=lambda row: operations.retry_operation(row, actor=actor),
         )
 

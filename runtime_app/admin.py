@@ -13,7 +13,7 @@ from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _text
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from runtime_app.governance import keys
@@ -49,7 +49,7 @@ class RuntimeAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("key"))
     def stored_key(self, row: Runtime) -> str:
-        return _text("set") if row.encrypted_key else _text("none")
+        return gettext("set") if row.encrypted_key else gettext("none")
 
     @admin.display(description=_("models"))
     def shown_models(self, row: Runtime) -> SafeString:
@@ -110,7 +110,7 @@ class ApiKeyAdmin(ReadOnlyAdmin):
             request,
             rows,
             name="revoke",
-            title=_text("Revoke"),
+            title=gettext("Revoke"),
             apply=lambda row: keys.revoke_key(row.name, actor=actor),
         )
 

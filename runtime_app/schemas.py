@@ -57,7 +57,7 @@ class StrictBody(Schema):
 class WaitingBody(StrictBody):
     """`wait_seconds` holds the answer until the work ends."""
 
-    wait_seconds: Annotated[int, Field(ge=0, le=300)] = 0
+    wait_seconds: Annotated[float, Field(ge=0, le=300)] = 0
 
 
 ModelName = Annotated[str, Field(min_length=1, max_length=200)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group, User
-from django.test import Client
+from django.test import Client, override_settings
 
 from runtime_app.governance import keys
 from runtime_app.governance.groups import ensure_groups
@@ -55,6 +55,14 @@ def api_client(db):
         )
 
     return make
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_password_hashes():
+    """PBKDF2 is slow on purpose; these passwords guard nothing."""
+    hasher = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[hasher]):
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

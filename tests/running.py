@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 import psutil
@@ -49,7 +50,7 @@ class House:
         self._supervisor: psutil.Process | None = None
         self._seen: set[psutil.Process] = set()
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

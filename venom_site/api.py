@@ -34,6 +34,7 @@ from venom_site.lib.errors import (
 )
 
 _UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+PYDANTIC_SAYS = "Value error, "  # before every sentence of a validator
 
 
 def authenticate(request: HttpRequest) -> Principal:
@@ -120,7 +121,8 @@ def _place(loc: tuple[int | str, ...]) -> str:
 def _complaints(error: ValidationError) -> list[dict[str, str]]:
     """`[{loc, message}]`; what was sent is not repeated."""
     return [
-        {"loc": _place(item["loc"]), "message": item["msg"]} for item in error.errors
+        {"loc": _place(item["loc"]), "message": item["msg"].removeprefix(PYDANTIC_SAYS)}
+        for item in error.errors
     ]
 
 

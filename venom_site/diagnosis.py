@@ -81,10 +81,15 @@ def explain(error: BaseException) -> tuple[str, str]:
     return f"{database_place()} {AWAY[0]}", AWAY[1]
 
 
-def connect_without_pool() -> None:
-    """A pool retries for ten seconds and hides the reason; one process of one command
-    needs neither. Call it before the first query."""
-    connection.settings_dict["OPTIONS"].pop("pool", None)
+def connect_plainly(*, lock_seconds: float = 20) -> None:
+    """For the one process of a command, before its first query: no pool, which retries
+    for ten seconds and hides the reason, and no long wait for SQLite's lock."""
+    if connection.connection is not None:
+        return
+    options = connection.settings_dict["OPTIONS"]
+    options.pop("pool", None)
+    if settings.IS_SQLITE:
+        options["timeout"] = lock_seconds
 
 
 def database() -> Finding:

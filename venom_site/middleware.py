@@ -91,7 +91,7 @@ def _out_of_bounds(request: HttpRequest) -> errors.VenomError | None:
     if "\0" in request.path:
         return errors.NotFound()
     message = _("This value holds a NUL character.")
-    flawed = [name for name, value in request.GET.items() if "\0" in name + value]
+    flawed = [name for name, value in request.GET.items() if "\0" in f"{name}{value}"]
     if not flawed:
         return None
     places = [{"loc": f"query.{name}", "message": message} for name in flawed]
@@ -185,7 +185,9 @@ class SignInRequiredMiddleware:
         if request.path.startswith("/admin/"):
             if request.user.is_staff:
                 return None
-            raise errors.Forbidden(_("The admin is for staff. An admin can grant it."))
+            raise errors.Forbidden(
+                _("The administration is for staff. An administrator can let you in.")
+            )
         scope: Scope = getattr(view, "required_scope", Scope.ADMIN)
         require(request.principal, scope)  # type: ignore[attr-defined]
         return None

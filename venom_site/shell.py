@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
+from runtime_app.services.active import chip
 from venom_site import VERSION
 from venom_site.lib.access import Principal
 
@@ -36,19 +37,15 @@ def nav_counts() -> dict[str, int]:
     return {"operations": Operation.objects.running().count()}
 
 
-def _chip() -> Any:
-    from runtime_app.services.active import chip
-
-    return chip()
-
-
 def context(request: HttpRequest) -> dict[str, Any]:
+    """Somebody who is signed out learns nothing of what runs here."""
     theme = request.COOKIES.get("venom_theme", "")
+    principal: Principal | None = getattr(request, "principal", None)
     return {
         "theme": theme if theme in THEMES else "",
-        "chip": SimpleLazyObject(_chip),
-        "nav_counts": SimpleLazyObject(nav_counts),
-        "can": Can(getattr(request, "principal", None)),
+        "chip": SimpleLazyObject(chip) if principal else None,
+        "nav_counts": SimpleLazyObject(nav_counts) if principal else None,
+        "can": Can(principal),
         "product_version": VERSION,
         "live_topics": FRAME,
     }

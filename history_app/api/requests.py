@@ -48,7 +48,7 @@ class RequestQuery(Schema):
         return search.RequestFilters(**fields, status=self.status or "")
 
 
-@router.get("/requests")
+@router.get("/requests", summary="List requests, newest first")
 def list_requests(request: HttpRequest, query: Query[RequestQuery]) -> dict[str, Any]:
     """Newest first; `next` is the cursor of the page of older ones."""
     principal = _principal(request)
@@ -64,7 +64,7 @@ def list_requests(request: HttpRequest, query: Query[RequestQuery]) -> dict[str,
     }
 
 
-@router.get("/requests/{identifier}")
+@router.get("/requests/{identifier}", summary="Look at one request")
 def show_request(request: HttpRequest, identifier: str) -> dict[str, Any]:
     """One request with its steps, hops, parameters and routing decision."""
     principal = _principal(request)

@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import cached_property
-from django.utils.translation import gettext as _text
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from models_app.choices import (
@@ -162,8 +162,13 @@ class Operation(models.Model):
         """«Install llama3.1:8b»: the verb and its object, in the reader's language."""
         verb = str(OperationType(self.operation_type).label)
         if self.operation_type == OperationType.PROBE:
-            return _text("Self-test, %(n)s s") % {"n": self.params.get("seconds", "?")}
-        return f"{verb} {self.model_name or self.runtime}".strip()
+            return gettext("Self-test, %(n)s s") % {
+                "n": self.params.get("seconds", "?")
+            }
+        name = self.model_name or self.runtime
+        if not name:
+            return verb
+        return gettext("%(verb)s %(name)s") % {"verb": verb, "name": name}
 
     @property
     def is_running(self) -> bool:

@@ -92,7 +92,7 @@ def _join_or_refuse(wanted: Operation) -> Operation:
     ):
         return holder
     raise OperationConflict(
-        _("«%(title)s» is under way and holds this target.") % {"title": holder.title},
+        _("“%(title)s” is under way and holds this target.") % {"title": holder.title},
         operation_id=str(holder.pk),
     )
 

@@ -95,12 +95,12 @@ def _done(operation: Operation) -> str:
     """What has become of it, in the words of its present state."""
     title = {"title": operation.title}
     if operation.status == OperationStatus.CANCELLED:
-        return _("«%(title)s» has been cancelled.") % title
+        return _("“%(title)s” has been cancelled.") % title
     if operation.cancel_requested:
-        return _("«%(title)s» is being cancelled.") % title
+        return _("“%(title)s” is being cancelled.") % title
     if operation.pause_requested:
-        return _("«%(title)s» has been paused.") % title
-    return _("«%(title)s» goes on.") % title
+        return _("“%(title)s” has been paused.") % title
+    return _("“%(title)s” goes on.") % title
 
 
 def _row_and_toast(

@@ -18,11 +18,11 @@ router = Router()
 
 
 def accepted(
-    operation: Operation, response: HttpResponse, wait_seconds: int
+    operation: Operation, response: HttpResponse, wait_seconds: float
 ) -> dict[str, Any]:
     """The body of a 202; the header asks the ASGI wrapper to hold the answer."""
     if wait_seconds:
-        response["X-Venom-Wait"] = f"{operation.pk};{wait_seconds}"
+        response["X-Venom-Wait"] = f"{operation.pk};{wait_seconds:g}"
     runtime = runtimes.get_runtime(operation.runtime)
     return {
         "success": True,

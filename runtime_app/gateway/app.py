@@ -20,7 +20,7 @@ from django.conf import settings
 
 from history_app.choices import RequestStatus
 from history_app.recorder import Handle, RequestFields, recorder
-from runtime_app.gateway import listing
+from runtime_app.gateway import failures, listing
 from runtime_app.gateway.answers import (
     JSON,
     Send,
@@ -121,6 +121,9 @@ class Gateway:
             await self._dispatch(call)
         except Refused as refused:
             await call.refuse(refused.refusal)
+        except Exception:
+            logger.exception("gateway failed path=%s", scope["path"])
+            await call.refuse(failures.internal())
 
     async def _dispatch(self, call: Call) -> None:
         path, method = call.scope["path"], call.scope["method"]

@@ -114,6 +114,14 @@ def reported(route: Route) -> Refusal:
     return _degraded("upstream_error", f"{_where(route)} reported an error.")
 
 
+def internal() -> Refusal:
+    return Refusal(
+        status=500,
+        code="internal_error",
+        message="Venom made a mistake of its own; its log has the request's id.",
+    )
+
+
 def stopping() -> Refusal:
     return Refusal(
         status=503,
@@ -156,7 +164,7 @@ def _is_overload(body: bytes) -> bool:
 
 
 def _quoted(body: bytes) -> str:
-    """`: «the server's words»`, or nothing when it said nothing readable."""
+    """`: “the server's words”`, or nothing when it said nothing readable."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
@@ -165,4 +173,4 @@ def _quoted(body: bytes) -> str:
     said = error.get("message") if isinstance(error, dict) else error
     if not isinstance(said, str) or not said.strip():
         return ""
-    return f": «{without_secrets(said.strip())[:_LONGEST_QUOTE]}»"
+    return f": “{without_secrets(said.strip())[:_LONGEST_QUOTE]}”"

@@ -16,8 +16,8 @@ def authenticated(header: bytes, snapshot: Snapshot) -> KeyEntry:
     text = given.strip()
     if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(text):
         raise _wrong_key(
-            "Send a key of Venom as «Authorization: Bearer venom_…». "
-            "«manage.py create_api_key NAME --scope inference» makes one."
+            "Send a key of Venom as “Authorization: Bearer venom_…”. "
+            "“manage.py create_api_key NAME --scope inference” makes one."
         )
     key = snapshot.keys.get(hash_key(text))
     if key is None or key.is_expired():
@@ -27,8 +27,8 @@ def authenticated(header: bytes, snapshot: Snapshot) -> KeyEntry:
             Refusal(
                 status=403,
                 code="scope_missing",
-                message=f"This needs the scope «{Scope.INFERENCE}», which the key "
-                f"«{key.name}» does not have.",
+                message=f"This needs the scope “{Scope.INFERENCE}”, which the key "
+                f"“{key.name}” does not have.",
             )
         )
     return key

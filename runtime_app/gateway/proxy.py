@@ -100,13 +100,18 @@ class Exchange:
         try:
             await self._serve(watch)
         except asyncio.CancelledError:
-            if not watch.forgive():
+            reason = watch.forgive()
+            if reason is None:
                 await self._say_stopping()
                 raise
-            await self._ended_early(watch.reason)
+            await self._ended_early(reason)
         except Refused as refused:
             watch.stop()
             await self._refuse(refused.refusal)
+        except Exception:
+            watch.stop()
+            logger.exception("answer failed")
+            await self._refuse(failures.internal())
         finally:
             watch.stop()
             if self._answer is not None:
@@ -154,7 +159,7 @@ class Exchange:
 
     async def _whole(self, answer: UpstreamAnswer, watch: Watch) -> None:
         try:
-            body = await answer.whole()
+            body = await answer.whole(on_piece=lambda: self._heard(watch))
         except UpstreamCut as cut:
             raise Refused(failures.cut(self._route)) from cut
         watch.stop()
@@ -163,7 +168,6 @@ class Exchange:
         if was_aborted(body):
             raise Refused(failures.aborted(self._route))
         self._usage = usage_in(body) or self._estimated(len(said_in(body)))
-        self._ttft = time.perf_counter() - self._began
         kind = answer.content_type.encode("latin-1", "replace")
         self._status = answer.status
         await send_whole(self._send, answer.status, self._headers, kind, body)
@@ -178,14 +182,22 @@ class Exchange:
                     self._ttft = time.perf_counter() - self._began
                 if out:
                     await self._pass_on(out, answer, watch)
+                if self._events.is_done:
+                    break
                 watch.expect()
         except UpstreamCut:
-            if not self._events.is_done:
-                raise Refused(self._cut_refusal()) from None
+            raise Refused(self._cut_refusal()) from None
         except MalformedStream:
             raise Refused(failures.malformed(self._route)) from None
         watch.stop()
         await self._end_of_stream()
+        await answer.settle()
+
+    def _heard(self, watch: Watch) -> None:
+        """A part of a plain answer: from here on silence counts, not the first byte."""
+        if watch.named is not Ended.IDLE:
+            watch.limit_silence(self._deadlines.idle, Ended.IDLE)
+        watch.expect()
 
     async def _pass_on(self, out: bytes, answer: UpstreamAnswer, watch: Watch) -> None:
         if self._status is None:
@@ -228,8 +240,8 @@ class Exchange:
         event = b"" if self._events.error_was_sent else refusal.event()
         await self._send({"type": "http.response.body", "body": event})
 
-    async def _ended_early(self, reason: Ended | None) -> None:
-        if reason is Ended.CLIENT_LEFT or reason is None:
+    async def _ended_early(self, reason: Ended) -> None:
+        if reason is Ended.CLIENT_LEFT:
             self._end(RequestStatus.CANCELLED, self._status)
             return
         seconds = self._deadlines.of(reason)
@@ -248,7 +260,8 @@ class Exchange:
             usage = self._estimated(self._events.estimated_characters())
         has_begun = self._status is not None
         if refusal is not None:
-            logger.warning(
+            logger.log(
+                logging.WARNING if refusal.error_class else logging.INFO,
                 "answer failed code=%s provider=%s model=%s endpoint=%s",
                 refusal.code,
                 self._route.runtime.provider,

@@ -56,7 +56,9 @@ class Refusal:
         if self.status == 401:
             found.append((b"www-authenticate", b'Bearer realm="venom"'))
         if self.retry_after:
-            found.append((b"retry-after", self.retry_after.encode("latin-1")))
+            found.append(
+                (b"retry-after", self.retry_after.encode("latin-1", "replace"))
+            )
         if self.allow:
             found.append((b"allow", self.allow.encode()))
         if not self.retryable:

@@ -98,7 +98,7 @@ def _by_prefix(model: str, snapshot: Snapshot) -> Route | Refusal | None:
         return Refusal(
             status=403,
             code="paid_mode_off",
-            message=f"«{prefix}» is a paid cloud and paid mode is off.",
+            message=f"“{prefix}” is a paid cloud and paid mode is off.",
         )
     return _outside_profile(prefix, snapshot.profile)
 
@@ -119,7 +119,7 @@ def _outside_profile(prefix: str, profile: str) -> Refusal | None:
     return Refusal(
         status=403,
         code="outside_profile",
-        message=f"«{prefix}» is outside the profile «{profile}». "
+        message=f"“{prefix}” is outside the profile “{profile}”. "
         f"VENOM_RUNTIME_PROFILE={having} has it.",
     )
 
@@ -130,7 +130,7 @@ def _send(runtime: RuntimeEntry, served_name: str) -> Route | Refusal:
             status=502,
             code="upstream_auth",
             error_class="AUTH_ERROR",
-            message=f"The stored key of «{runtime.name}» cannot be decrypted. "
+            message=f"The stored key of “{runtime.name}” cannot be decrypted. "
             "Give the key again or restore VENOM_ENCRYPTION_KEYS.",
         )
     return Route(runtime=runtime, served_name=served_name)
@@ -140,7 +140,7 @@ def _not_active(
     model: str, runtime: RuntimeEntry, active: ActiveEntry | None
 ) -> Refusal:
     now = (
-        f"Active is «{active.model_name}» on «{active.runtime.name}»."
+        f"Active is “{active.model_name}” on “{active.runtime.name}”."
         if active
         else "Nothing is active."
     )
@@ -148,10 +148,10 @@ def _not_active(
         status=409,
         code="model_not_active",
         param="model",
-        message=f"«{model}» is on «{runtime.name}» but not active. {now} "
+        message=f"“{model}” is on “{runtime.name}” but not active. {now} "
         f'POST /api/v1/models/activate {{"name": "{model}", '
         f'"runtime": "{runtime.name}"}} activates it; the model name '
-        f"«{runtime.name}/{model}» forces that server.",
+        f"“{runtime.name}/{model}” forces that server.",
     )
 
 
@@ -160,7 +160,7 @@ def unknown_model(model: str) -> Refusal:
         status=404,
         code="model_not_found",
         param="model",
-        message=f"The model «{model[:200]}» is not known here. "
+        message=f"The model “{model[:200]}” is not known here. "
         "GET /v1/models lists the names that are.",
         error_class="MODEL_NOT_FOUND",
     )

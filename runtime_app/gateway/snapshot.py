@@ -127,7 +127,7 @@ def _runtime_entry(row: Runtime) -> RuntimeEntry:
         endpoint=row.openai_url,
         node=row.node.name,
         status=row.status,
-        served=tuple(entry["name"] for entry in row.served_models),
+        served=tuple(str(entry["name"]) for entry in row.served_models),
         created=int(row.created_at.timestamp()),
         key=key,
         key_is_unreadable=unreadable,
@@ -168,8 +168,9 @@ class SnapshotStore:
             await self.refresh()
 
     async def first(self) -> Snapshot | None:
-        """The present snapshot, waiting for the first one if there is none yet."""
-        if self.present is None:
+        """The present snapshot, waiting for the first one if there is none yet. While
+        the database is known to be away nobody waits: the poll goes on trying."""
+        if self.present is None and not self._is_away:
             await self.refresh()
         return self.present
 
@@ -179,7 +180,10 @@ class SnapshotStore:
 
     async def _keep_fresh(self) -> None:
         while True:
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:  # one bad row must not end the poll for ever
+                logger.exception("snapshot not refreshed")
             await asyncio.sleep(settings.GATEWAY_POLL_SECONDS)
 
     async def refresh(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import io
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ _LARGE_BODY = 1 << 20
 _STALE_SECONDS = 1.0
 _MOST_ERROR_BYTES = 1 << 20
 MOST_ANSWER_BYTES = 256 << 20
+_SETTLE_SECONDS = 1.0
 
 
 class UpstreamFailed(Exception):
@@ -59,9 +61,15 @@ class UpstreamAnswer:
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamCut from error
 
-    async def whole(self, most: int = MOST_ANSWER_BYTES) -> bytes:
+    async def whole(
+        self,
+        most: int = MOST_ANSWER_BYTES,
+        on_piece: Callable[[], None] = lambda: None,
+    ) -> bytes:
+        """The rest of the body; `on_piece` is called for each part of it."""
         parts, size = [], 0
         while piece := await self.next_piece():
+            on_piece()
             size += len(piece)
             if size > most:
                 raise UpstreamCut
@@ -74,6 +82,16 @@ class UpstreamAnswer:
             return await self.whole(_MOST_ERROR_BYTES)
         except UpstreamCut:
             return b""
+
+    async def settle(self) -> None:
+        """Wait a moment for the end after the last useful byte, so that the connection
+        can be used again."""
+        try:
+            async with asyncio.timeout(_SETTLE_SECONDS):
+                while await self.next_piece():
+                    pass
+        except (UpstreamCut, TimeoutError):
+            return
 
     def close(self) -> None:
         """Give the connection back when the body is read, else close it: the server

@@ -35,7 +35,7 @@ class Watch:
         self._total: asyncio.TimerHandle | None = None
         self._waiting_since: float | None = None
         self._limit = 0.0
-        self._named = Ended.FIRST_BYTE
+        self.named = Ended.FIRST_BYTE
         self._is_over = False
 
     def limit_total(self, seconds: float) -> None:
@@ -43,7 +43,7 @@ class Watch:
 
     def limit_silence(self, seconds: float, named: Ended) -> None:
         """From now on the server may be silent for `seconds` while we wait for it."""
-        self._limit, self._named = seconds, named
+        self._limit, self.named = seconds, named
         self._set_timer(seconds)
 
     def expect(self) -> None:
@@ -60,14 +60,12 @@ class Watch:
             if timer is not None:
                 timer.cancel()
 
-    def forgive(self) -> bool:
-        """Take our own cancel back; False when the server is stopping as well."""
+    def forgive(self) -> Ended | None:
+        """Take our own cancel back and say why; None when the process is stopping."""
         self.stop()
-        return (
-            self.reason is not None
-            and self._task is not None
-            and self._task.uncancel() == 0
-        )
+        if self.reason is None or self._task is None:
+            return None
+        return self.reason if self._task.uncancel() == 0 else None
 
     async def _listen(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -85,7 +83,7 @@ class Watch:
         if since is not None:
             left = since + self._limit - self._loop.time()
         if left <= 0:
-            self._end(self._named)
+            self._end(self.named)
         else:
             self._set_timer(left)
 

@@ -44,7 +44,7 @@ def principal_of(request: HttpRequest) -> Principal | None:
 def principal_of_header(header: str) -> Principal:
     scheme, _space, key = header.partition(" ")
     if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(key.strip()):
-        raise Unauthorized(_("Send the key as «Authorization: Bearer venom_…»."))
+        raise Unauthorized(_("Send the key as “Authorization: Bearer venom_…”."))
     row = ApiKey.objects.usable().filter(key_hash=hash_key(key.strip())).first()
     if row is None:
         raise Unauthorized(_("This key is unknown, expired or revoked."))
@@ -112,7 +112,7 @@ def create_key(
             _record(actor, "create", row)
             bump_policy()
     except IntegrityError:
-        raise Conflict(_("A key called «%(name)s» exists.") % {"name": name}) from None
+        raise Conflict(_("A key called “%(name)s” exists.") % {"name": name}) from None
     return row, key
 
 
@@ -121,7 +121,7 @@ def revoke_key(name: str, *, actor: Principal) -> ApiKey:
     with transaction.atomic():
         row = ApiKey.objects.filter(name=name).first()
         if row is None:
-            raise NotFound(_("There is no key called «%(name)s».") % {"name": name})
+            raise NotFound(_("There is no key called “%(name)s”.") % {"name": name})
         if row.revoked_at is None:
             row.revoked_at = timezone.now()
             row.save(update_fields=["revoked_at"])

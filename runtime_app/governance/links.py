@@ -86,7 +86,7 @@ def _make_owner(name: str, password: str, group: Group) -> User:
         with transaction.atomic():
             user = User.objects.create_superuser(name, password=password or None)
     except IntegrityError:
-        text = _("A person called «%(name)s» exists. Choose another name.")
+        text = _("A person called “%(name)s” exists. Choose another name.")
         raise Conflict(text % {"name": name}) from None
     user.groups.add(group)
     audit.record(SYSTEM, "user.create_owner", "user", user.pk, object_name=name)

@@ -68,7 +68,7 @@ def request_activation(
     """
     if when != "now":
         raise InvalidBody(
-            _("Only «now» can be chosen: activating when idle is not built yet."),
+            _("Only “now” can be chosen: activating when idle is not built yet."),
             errors=[{"loc": "body.when", "message": "must be now"}],
         )
     runtime = find_runtime(runtime_name)
@@ -92,7 +92,7 @@ def request_switch(model: str, *, actor: Principal) -> Operation:
     activation = active_activation()
     if activation is None:
         raise NoActiveRuntime(
-            _("No runtime is active. Activate a model on one: POST /models/activate.")
+            _("No runtime is active. POST /api/v1/models/activate makes one active.")
         )
     return request_activation(activation.runtime.name, model, actor=actor)
 
@@ -107,7 +107,7 @@ def _served_name(runtime: Runtime, model: str) -> str:
             logger.info("model list not read runtime=%s %s", runtime.name, error)
     if found is None:
         raise ModelNotInstalled(
-            _("%(runtime)s at %(endpoint)s does not have the model «%(model)s».")
+            _("%(runtime)s at %(endpoint)s does not have the model “%(model)s”.")
             % {
                 "runtime": runtime.display_name,
                 "endpoint": runtime.base_url,

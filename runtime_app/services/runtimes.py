@@ -36,13 +36,13 @@ def find_runtime(name: str) -> Runtime:
     row = _row(name)
     if row is None and name not in RuntimeKind.values:
         raise UnknownRuntime(
-            _("There is no runtime called «%(name)s».") % {"name": name}
+            _("There is no runtime called “%(name)s”.") % {"name": name}
         )
     kind = row.kind if row else name
     if kind not in PROFILE_KINDS[settings.RUNTIME_PROFILE]:
         raise _outside(name, kind)
     if row is None:
-        raise UnknownRuntime(_("«%(name)s» is not set up yet.") % {"name": name})
+        raise UnknownRuntime(_("“%(name)s” is not set up yet.") % {"name": name})
     return row
 
 
@@ -64,7 +64,7 @@ def _row(name: str) -> Runtime | None:
 def _outside(name: str, kind: str) -> OutsideProfile:
     having = sorted(p for p, kinds in PROFILE_KINDS.items() if kind in kinds)
     return OutsideProfile(
-        _("«%(name)s» is outside the profile %(profile)s; it is in %(having)s.")
+        _("“%(name)s” is outside the profile %(profile)s; it is in %(having)s.")
         % {
             "name": name,
             "profile": settings.RUNTIME_PROFILE,
@@ -96,7 +96,7 @@ def add_server(name: str, base_url: str, key: str, *, actor: Principal) -> Runti
             bump_policy()
     except IntegrityError:
         raise NameTaken(
-            _("A server called «%(name)s» exists.") % {"name": name}
+            _("A server called “%(name)s” exists.") % {"name": name}
         ) from None
     return row
 

@@ -69,6 +69,6 @@ def _blocked(card: RuntimeCard, model: str) -> str:
     if not card.models:
         return _("%(name)s lists no model.") % {"name": card.display_name}
     if model and model not in [row.name for row in card.models]:
-        words = _("%(name)s does not have «%(model)s». Choose one that it has.")
+        words = _("%(name)s does not have “%(model)s”. Choose one that it has.")
         return words % {"name": card.display_name, "model": model}
     return ""

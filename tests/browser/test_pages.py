@@ -87,7 +87,7 @@ def look_at(page: Page, paths: dict[str, str], made: dict[str, str]) -> list[str
 def sideways_faults(page: Page, name: str) -> list[str]:
     faults = []
     for width in (320, PHONE["width"]):
-        page.set_viewport_size({**PHONE, "width": width})
+        page.set_viewport_size({"width": width, "height": PHONE["height"]})
         if (more := sideways(page)) > 0:
             faults.append(f"{name}: {more} px too wide at {width} px")
     return faults

@@ -83,15 +83,6 @@ PEOPLE = (*GROUPS, "nobody")
 KEYS = tuple(Scope)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_hashes():
-    from django.test import override_settings
-
-    hasher = "django.contrib.auth.hashers.MD5PasswordHasher"
-    with override_settings(PASSWORD_HASHERS=[hasher]):
-        yield
-
-
 def person(group, make_user):
     """A signed-in browser; `nobody` is signed in and belongs to no group."""
     client = Client(raise_request_exception=False)

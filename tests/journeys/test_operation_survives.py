@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 
 import httpx
@@ -75,3 +77,24 @@ def test_a_stop_in_the_middle_is_not_an_attempt(house):
     assert answer["operation"]["attempts"] == 1
     assert [line["line"] for line in answer["log"]].count("Completed.") == 1
     client.close()
+
+
+def killed_at_random(*words):
+    """The last lines of `bench.kills`; a fault is its exit code."""
+    command = [sys.executable, "-m", "bench.kills", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+def test_a_short_sample_of_random_kills_loses_nothing():
+    told = killed_at_random("--kills", "6", "--operations", "6", "--seconds", "2")
+
+    assert "lost 0, doubled 0, overlaps 0, orphans 0" in told
+
+
+@pytest.mark.deep
+def test_two_hundred_random_kills_lose_nothing():
+    told = killed_at_random("--kills", "200", "--operations", "100")
+
+    assert "lost 0, doubled 0, overlaps 0, orphans 0" in told

@@ -12,6 +12,7 @@ from models_app.choices import OperationStatus, PendingPhase
 from models_app.models import Operation
 from models_app.services import claims, operations, probe, work
 from tests.factories import OperationFactory
+from tests.threads import at_once, in_thread
 from venom_site.lib.errors import VenomError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,9 +27,7 @@ def draining():
 
 def started(pk):
     """The line of a running operation's worker, waiting at its first step."""
-    return threading.Thread(
-        target=claims.carry_out, args=(pk, probe.perform_probe), daemon=True
-    )
+    return in_thread(claims.carry_out, pk, probe.perform_probe)
 
 
 def wait_for(pk, **fields):
@@ -110,7 +109,7 @@ def test_twenty_interruptions_without_progress_are_enough():
     assert operation.error_code == "interrupted_too_often"
 
 
-def test_eight_claims_at_once_keep_to_the_cap_of_their_type(at_once):
+def test_eight_claims_at_once_keep_to_the_cap_of_their_type():
     rows = [OperationFactory() for _ in range(8)]
 
     at_once(claims.claim, *[(row.pk,) for row in rows])
@@ -175,7 +174,6 @@ def test_a_fenced_worker_writes_no_log():
 def test_a_running_probe_ends_within_two_seconds_of_the_wish(actor):
     operation = probe.request_probe(60, actor=actor)
     worker = started(operation.pk)
-    worker.start()
     running = wait_for(operation.pk, status=OperationStatus.IN_PROGRESS)
 
     operations.cancel_operation(running, actor=actor)
@@ -189,7 +187,6 @@ def test_a_running_probe_ends_within_two_seconds_of_the_wish(actor):
 def test_a_paused_probe_goes_on_behind_its_last_step(actor):
     operation = probe.request_probe(3, actor=actor)
     worker = started(operation.pk)
-    worker.start()
     running = wait_for(operation.pk, progress__gt=30)
     operations.pause_operation(running, actor=actor)
     worker.join(3)

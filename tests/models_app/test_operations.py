@@ -8,6 +8,7 @@ from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations, probe
 from tests.factories import OperationFactory
+from tests.threads import at_once
 from venom_site.lib.errors import Conflict, OperationConflict
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,7 +60,7 @@ def test_operations_of_one_lock_run_in_order_of_arrival():
     assert operations.get_operation(second.pk).waiting_for == first
 
 
-def test_twenty_claims_at_once_take_an_operation_once(at_once):
+def test_twenty_claims_at_once_take_an_operation_once():
     operation = OperationFactory()
 
     claimed = at_once(claims.claim, *[(operation.pk,)] * 20)

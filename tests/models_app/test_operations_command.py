@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -14,6 +13,7 @@ from models_app.models import Operation
 from models_app.services import claims
 from tests.factories import OperationFactory
 from tests.fakes.waiting import wait_until
+from tests.threads import in_thread
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -54,8 +54,7 @@ def test_a_probe_is_followed_with_a_bar_on_a_terminal():
         wait_until(lambda: Operation.objects.exists())
         claims.carry_out(Operation.objects.get().pk, lambda work: work.wait(0.8))
 
-    worker, terminal = threading.Thread(target=work), Terminal()
-    worker.start()
+    worker, terminal = in_thread(work), Terminal()
     shown = run("probe", "2", "--wait", stderr=terminal)
     worker.join()
 

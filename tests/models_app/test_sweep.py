@@ -15,6 +15,7 @@ from models_app.choices import OperationStatus, PendingPhase
 from models_app.models import Operation
 from models_app.services import claims, operations, sweep
 from tests.factories import NodeFactory, OperationFactory
+from tests.threads import at_once
 from venom_site.clients import processes
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -60,7 +61,7 @@ def test_one_that_lives_is_left_alone():
     assert operation.status == OperationStatus.IN_PROGRESS
 
 
-def test_ten_sweeps_at_once_pick_an_operation_up_once(dead_worker, at_once):
+def test_ten_sweeps_at_once_pick_an_operation_up_once(dead_worker):
     operation = OperationFactory(running=True, worker=dead_worker)
 
     at_once(sweep.sweep_operations, *[()] * 10)

@@ -102,7 +102,7 @@ def test_revoking_by_command_tells_gateways_and_an_unknown_name_is_a_sentence():
 
     assert "revoked" in out
     assert policy_number() == before + 1
-    with pytest.raises(CommandError, match="no key called «nobody»"):
+    with pytest.raises(CommandError, match="no key called “nobody”"):
         run("revoke_api_key", "nobody")
 
 

@@ -1,6 +1,9 @@
 """Upstreams that fail, stall and are cut, and clients that leave."""
 
+import contextlib
 import json
+import socket
+import threading
 import time
 
 import httpx
@@ -236,3 +239,96 @@ def test_a_running_request_is_in_the_history_before_it_ends(gateway, ollama):
         wait_until(lambda: RequestRecord.objects.running().exists())
         row = RequestRecord.objects.running().get()
         assert (row.llm_provider, row.finished_at) == ("ollama", None)
+
+
+def test_a_mistake_of_our_own_is_500_and_closes_the_row(gateway, ollama, monkeypatch):
+    from runtime_app.gateway import proxy
+
+    def mistaken(_answer):
+        raise KeyError("ours")
+
+    monkeypatch.setattr(proxy, "usage_in", mistaken)
+    answer = gateway.http().post(CHAT, json=PLAIN)
+    assert answer.status_code == 500
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "ours" not in answer.text
+    assert gateway.record().status == RequestStatus.FAILED
+
+
+def test_a_client_that_leaves_after_done_has_its_whole_answer(gateway, ollama):
+    """The official client closes at `[DONE]`, before the end of the body."""
+    for _ in range(10):
+        with gateway.http().stream("POST", CHAT, json=STREAM) as answer:
+            for line in answer.iter_lines():
+                if line == "data: [DONE]":
+                    break
+        assert gateway.record().status == RequestStatus.COMPLETED
+    assert ollama.state.cancelled == 0
+
+
+def test_a_connection_closed_while_idle_is_replaced_without_a_word(gateway):
+    """vLLM closes after five seconds of idling (maximhq/bifrost#1305): the next
+    request finds the connection dead only after it was sent."""
+    with HalfDeadServer() as server:
+        gateway.add("lab", server.url, "m", active="m")
+        client = gateway.http()
+        for _ in range(4):
+            answer = client.post(CHAT, json={"messages": PROMPT})
+            assert answer.status_code == 200, answer.text
+        # Every second request meets a dead connection and gets one of its own.
+        assert (server.connections, server.dropped) == (4, 2)
+
+
+class HalfDeadServer:
+    """Answers the first request of a connection and drops it at the second one."""
+
+    ANSWER = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b'Content-Length: 15\r\n\r\n{"choices": []}'
+    )
+
+    def __init__(self) -> None:
+        self.connections = self.dropped = 0
+
+    def __enter__(self):
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _address = self._listening.accept()
+                self.connections += 1
+                threading.Thread(
+                    target=self._serve, args=(connection,), daemon=True
+                ).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            if connection.recv(65536):
+                connection.sendall(self.ANSWER)
+            if connection.recv(65536):
+                self.dropped += 1
+
+
+def test_a_database_that_goes_away_leaves_keys_and_routes_in_force(
+    gateway, ollama, monkeypatch, caplog
+):
+    from django.db import OperationalError
+
+    from runtime_app.gateway import snapshot
+
+    def away(*_):
+        raise OperationalError("unable to open database file")
+
+    monkeypatch.setattr(snapshot, "_load_if_changed", away)
+    wait_until(lambda: "database away" in caplog.text)
+    for _ in range(3):
+        assert gateway.http().post(CHAT, json=PLAIN).status_code == 200
+    assert caplog.text.count("database away") == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 
 import httpx
@@ -12,10 +11,12 @@ import pytest
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations, probe
+from runtime_app.gateway import sse
 from runtime_app.governance import keys
 from runtime_app.services.waiting import finished_body
 from tests.factories import OperationFactory
 from tests.fakes.waiting import wait_until
+from tests.threads import in_thread
 from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.listening import _ears
 
@@ -56,14 +57,11 @@ def listeners():
 @pytest.mark.slow
 def test_a_stream_tells_a_probe_from_its_first_line_to_its_end(client):
     operation = probe.request_probe(2, actor=SYSTEM)
-    worker = threading.Thread(
-        target=claims.carry_out, args=(operation.pk, probe.perform_probe)
-    )
 
     with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert "default-src 'none'" in stream.headers["content-security-policy"]
-        worker.start()
+        worker = in_thread(claims.carry_out, operation.pk, probe.perform_probe)
         told = list(events(stream))
     worker.join()
 
@@ -116,6 +114,31 @@ def test_a_reader_that_leaves_ends_its_stream_at_once(client):
     wait_until(lambda: listeners() == 0, seconds=0.5)
 
 
+def test_a_silent_stream_beats_with_the_id_it_has_reached(monkeypatch, client):
+    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.1)
+    operation = OperationFactory(running=True)
+    row = operations.write_log(operation.pk, "Step 1 of 5.")
+
+    with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
+        told = events(stream)
+        beat = next(one for one in told if one[1] == "heartbeat")
+
+    assert beat[0] == row.pk
+
+
+def test_a_stream_ends_with_its_key(monkeypatch, client):
+    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "ACCESS_SECONDS", 0.05)
+    operation = OperationFactory(running=True)
+
+    with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
+        told = events(stream)
+        next(told)
+        keys.revoke_key("bot", actor=SYSTEM)
+        assert "operation_finished" not in [name for _, name, _ in told]
+
+
 @pytest.mark.parametrize("pk", ["x", "019a5b1e-0000-7000-8000-000000000000", "%00"])
 def test_an_impossible_id_is_404(client, pk):
     answer = client.get(f"{LIST}/{pk}/stream")
@@ -159,8 +182,7 @@ def test_a_held_answer_comes_when_the_operation_ends(client):
         wait_until(lambda: Operation.objects.exists())
         claims.carry_out(Operation.objects.get().pk, lambda work: None)
 
-    worker = threading.Thread(target=end)
-    worker.start()
+    worker = in_thread(end)
     answer = client.post(f"{LIST}/probe", json={"seconds": 1, "wait_seconds": 8})
     worker.join()
 

@@ -28,11 +28,6 @@ HISTORIES = (Operation, RequestRecord, AuditEntry)
 MOST_QUERIES = 12
 
 
-@pytest.fixture(autouse=True)
-def quick_hashes(settings):
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-
-
 @pytest.fixture
 def staff(make_user):
     """staff("Operator") → a signed-in member of staff in that group."""

@@ -79,7 +79,7 @@ def require(principal: Principal | None, scope: Scope) -> Principal:
         raise Unauthorized
     if not principal.has(scope):
         raise ScopeMissing(
-            _("This needs the scope «%(scope)s», which %(name)s does not have.")
+            _("This needs the scope “%(scope)s”, which %(name)s does not have.")
             % {"scope": scope.value, "name": principal.name},
             required_scope=scope.value,
         )

@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _text
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from venom_site.lib import units
@@ -154,7 +154,7 @@ def pretty(value: Any) -> SafeString:
     text = without_secrets(json.dumps(value, ensure_ascii=False, indent=2, default=str))
     if text.count("\n") < 12:
         return format_html("<pre>{}</pre>", text)
-    title = _text("Show all")
+    title = gettext("Show all")
     return format_html(
         "<details><summary>{}</summary><pre>{}</pre></details>", title, text
     )

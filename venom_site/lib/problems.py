@@ -19,7 +19,13 @@ from django.core.exceptions import (
     SuspiciousOperation,
     ValidationError,
 )
-from django.db import DatabaseError, DataError, IntegrityError, InterfaceError
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    ProgrammingError,
+)
 from django.http import (
     Http404,
     HttpRequest,
@@ -43,14 +49,14 @@ CONTENT_TYPE = "application/problem+json"
 
 # Read from above: the first row that fits says what an error of Django's, or of a
 # database, means to the caller. A value that does not fit a column is the caller's
-# mistake, a broken constraint is ours, and everything else is a database that is away.
+# mistake, a broken constraint or query is ours; anything else is a database away.
 MEANINGS: tuple[tuple[tuple[type[BaseException], ...], type[VenomError]], ...] = (
     ((Http404,), errors.NotFound),
     ((PermissionDenied,), errors.Forbidden),
     ((RequestDataTooBig,), errors.PayloadTooLarge),
     ((SuspiciousOperation, DjangoBadRequest), errors.BadRequest),
     ((MultiPartParserError, UnreadablePostError, DataError), errors.BadRequest),
-    ((IntegrityError,), VenomError),
+    ((IntegrityError, ProgrammingError), VenomError),
     ((DatabaseError, InterfaceError), errors.DatabaseAway),
 )
 
@@ -102,11 +108,19 @@ def problem_response(error: VenomError) -> JsonResponse:
     return _with_headers(response, error)
 
 
+def _log(request: HttpRequest, error: BaseException, known: VenomError) -> None:
+    """A database that is away says so in a line; what nobody foresaw, in full."""
+    if isinstance(known, errors.DatabaseAway):
+        logger.warning("database unavailable path=%s %s", request.path, error)
+    elif known.http_status >= 500:
+        logger.error("unhandled error path=%s", request.path, exc_info=error)
+
+
 def as_response(request: HttpRequest, error: BaseException) -> HttpResponse:
     """The face that fits the caller: API, htmx or browser."""
     known = as_venom_error(error)
-    if known.http_status >= 500 and not isinstance(error, VenomError):
-        logger.error("unhandled error path=%s", request.path, exc_info=error)
+    if known is not error:
+        _log(request, error, known)
     if is_api(request.path):
         return problem_response(known)
     if getattr(request, "htmx", None):

@@ -104,7 +104,7 @@ def operation_pill(operation: Progressing) -> SafeString:
 @register.simple_tag
 def request_pill(record: Answered) -> SafeString:
     """How a request ended; an answer that was cut or came from elsewhere says so."""
-    if record.status == "COMPLETED" and record.partial:
+    if record.status in {"COMPLETED", "FAILED"} and record.partial:
         return status_pill("request", "partial")
     if record.status == "COMPLETED" and record.fallback:
         return status_pill("request", "fallback")

@@ -61,13 +61,15 @@ PILLS: dict[str, dict[str, Pill]] = {
         "scheduled": Pill("", "clock", _("Scheduled")),
         "paused": Pill("", "pause", _("Paused")),
         "interrupted": Pill("", "rotate-cw", _("Interrupted, resumes by itself")),
-        "probing": Pill("", "activity", _("Working")),
+        "starting": Pill("", "rotate-cw", _("Starting")),
+        "working": Pill("", "activity", _("Working")),
         "downloading": Pill("", "download", _("Downloading")),
         "verifying": Pill("", "check", _("Verifying")),
         "checking": Pill("", "search", _("Checking")),
         "draining": Pill("", "clock", _("Waiting for running requests")),
         "loading": Pill("", "cpu", _("Loading")),
         "confirming": Pill("", "check", _("Confirming with one real answer")),
+        "committing": Pill("", "zap", _("Making it the active model")),
     },
 }
 

@@ -6,19 +6,17 @@ there is nothing to do: no system checks, no URLs, no migrate command.
 
 from __future__ import annotations
 
-import importlib.util
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connection
 
 from venom_site import diagnosis
 from venom_site.lib.commands import ProductCommand
 
-LOCK_WAIT_MS = 5_000
+LOCK_SECONDS = 5
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104
 
 
@@ -42,9 +40,7 @@ class Command(ProductCommand):
 
 def _check_database() -> None:
     """One sentence instead of a traceback, and soon: a lock is not waited for long."""
-    diagnosis.connect_without_pool()
-    if settings.IS_SQLITE:
-        connection.settings_dict["OPTIONS"]["timeout"] = LOCK_WAIT_MS / 1000
+    diagnosis.connect_plainly(lock_seconds=LOCK_SECONDS)
     finding = diagnosis.database()
     if finding.level == "bad":
         raise CommandError(f"{finding.sentence} {finding.remedy}")
@@ -52,11 +48,11 @@ def _check_database() -> None:
 
 def _ensure_rows() -> None:
     from runtime_app.governance import groups, links
+    from runtime_app.services import seeding
 
     groups.ensure_groups()
     links.forget_old_links()
-    if importlib.util.find_spec("runtime_app.services.seeding"):
-        importlib.import_module("runtime_app.services.seeding").ensure_runtimes()
+    seeding.ensure_runtimes()
 
 
 def _link() -> str:
