@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import httpx
 import psutil
@@ -26,9 +27,13 @@ ROLES = ("uvicorn", "worker", "beat")
 
 
 class House:
-    """`manage.py up` and its children; `with House() as house: …`."""
+    """`manage.py up` and its children; `with House() as house: …`.
 
-    def __init__(self) -> None:
+    `House("--demo")` has the practice neighbours beside it.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._folder = tempfile.TemporaryDirectory(prefix="venom-house-")
         self.folder = self._folder.name
         with socket.socket() as probe:
@@ -45,7 +50,7 @@ class House:
         self._supervisor: psutil.Process | None = None
         self._seen: set[psutil.Process] = set()
 
-    def __enter__(self) -> House:
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -57,7 +62,7 @@ class House:
         """As `make run` does; returns when the web process answers."""
         with self.log.open("ab") as log:
             child = subprocess.Popen(
-                [sys.executable, "manage.py", "up"],
+                [sys.executable, "manage.py", "up", *self._options],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

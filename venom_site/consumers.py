@@ -108,7 +108,9 @@ class PageSocket(Socket):
 
     def _patience(self) -> float:
         now = time.monotonic()
-        return min((self._left(key, now) for key in self._pending), default=5.0)
+        return min(
+            (self._left(key, now) for key in self._pending), default=LOOK_UP_SECONDS
+        )
 
     def _left(self, key: str, now: float) -> float:
         return max(0.0, self._shown_at.get(key, 0.0) + UPDATE_GAP_SECONDS - now)

@@ -144,10 +144,14 @@ def _from_url(url: str) -> dict[str, Any]:
         raise SystemExit(
             "Venom cannot start: DATABASE_URL must name PostgreSQL or SQLite."
         )
-    pool = {"min_size": 1, "max_size": 24, "timeout": 10}
+    # The pool's own pauses grow for 5 minutes and would go on long after PostgreSQL is
+    # back (80 s away, then 503 for more than 10 s); giving up early lets each request
+    # try at once. Without tcp_user_timeout a vanished host is waited for 15 minutes.
+    pool = {"min_size": 1, "max_size": 24, "timeout": 3, "reconnect_timeout": 2}
+    limits = {"pool": pool, "connect_timeout": 3, "tcp_user_timeout": 5000}
     parsed["CONN_MAX_AGE"] = 0
     parsed["CONN_HEALTH_CHECKS"] = True
-    parsed["OPTIONS"] = parsed.get("OPTIONS", {}) | {"pool": pool, "connect_timeout": 5}
+    parsed["OPTIONS"] = parsed.get("OPTIONS", {}) | limits
     return parsed
 
 

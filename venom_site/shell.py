@@ -16,6 +16,7 @@ from venom_site import VERSION
 from venom_site.lib.access import Principal
 
 THEMES = ("light", "dark")
+FRAME = "frame"  # a page that names no topic of its own still has chip and counts
 
 
 class Can:
@@ -46,4 +47,5 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "nav_counts": SimpleLazyObject(nav_counts) if principal else None,
         "can": Can(principal),
         "product_version": VERSION,
+        "live_topics": FRAME,
     }

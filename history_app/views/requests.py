@@ -24,7 +24,12 @@ def request_list(request: HttpRequest) -> HttpResponse:
     rows = search.filtered(RequestRecord.objects.all(), filters)
     running = [] if cursor else list(rows.running().newest_first()[:PAGE_ROWS])
     page = search.page_of(rows.finished(), limit=PAGE_ROWS, cursor=cursor)
-    context = {"page": page, "running": running, "filters": filters}
+    context = {
+        "page": page,
+        "running": running,
+        "filters": filters,
+        "live_topics": "requests",
+    }
     return render(request, "history_app/request_list.html", context)
 
 
@@ -38,5 +43,6 @@ def request_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
         "hops": hops_of(record),
         "parameters": record.parameters,
         "contents_hidden": not may_view,
+        "live_topics": f"request-{record.pk}",
     }
     return render(request, "history_app/request_detail.html", context)

@@ -14,7 +14,7 @@ from django.utils import timezone
 from history_app import audit
 from models_app.models import Operation
 from models_app.services.work import Cancelled, Fenced, Work
-from runtime_app.choices import ActivationState
+from runtime_app.choices import ActivationState, RuntimeStatus
 from runtime_app.events import activation_changed, runtime_changed
 from runtime_app.governance.policy import bump_policy
 from runtime_app.models import Activation, Runtime
@@ -32,6 +32,7 @@ def commit(work: Work, runtime: Runtime, served: str) -> None:
     """One transaction: the former one ends, the new one begins, everybody is told."""
     with transaction.atomic():
         _hold_the_claim(work)
+        _note_proof(runtime)
         former = (
             Activation.objects.active()
             .filter(node=runtime.node)
@@ -56,6 +57,19 @@ def _hold_the_claim(work: Work) -> None:
     wanted = mine.filter(cancel_requested=False)
     if not wanted.update(phase="committing", progress=90):
         raise Cancelled if mine.exists() else Fenced
+
+
+def _note_proof(runtime: Runtime) -> None:
+    """What has just listed the model and answered is online, whatever the last health
+    check saw; else the first answer after a start would say «unknown»."""
+    Runtime.objects.filter(pk=runtime.pk).exclude(status=RuntimeStatus.DEGRADED).update(
+        status=RuntimeStatus.ONLINE,
+        error_message="",
+        failed_checks=0,
+        last_answer_at=timezone.now(),
+    )
+    unlisted = Runtime.objects.filter(pk=runtime.pk, served_models=[])
+    unlisted.update(served_models=runtime.served_models)
 
 
 def _new(work: Work, runtime: Runtime, served: str) -> Activation:

@@ -106,8 +106,10 @@ def environment(**more: str) -> dict[str, str]:
 class Running:
     """A process whose output lines can be waited for; killed at the end if need be."""
 
-    def __init__(self, argv, *, cwd: Path, env: dict[str, str]) -> None:
-        self.log = cwd / f"output-{free_port()}"
+    def __init__(
+        self, argv, *, cwd: Path, env: dict[str, str], log: Path | None = None
+    ) -> None:
+        self.log = log or cwd / f"output-{free_port()}"
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
                 argv,

@@ -354,3 +354,16 @@ def test_the_keep_alive_setting_travels_to_ollama(
     activated(ollama, "gemma3:4b", actor)
 
     assert practice_ollama.state.last_bodies["/api/chat"]["keep_alive"] == "10m"
+
+
+def test_what_has_proved_itself_is_online_even_before_the_first_health_check(
+    ollama, actor
+):
+    Runtime.objects.update(status="unknown", served_models=[])
+
+    activated(ollama, "gemma3:4b", actor)
+
+    payload = active_payload()
+    assert payload["status"] == "online"
+    assert payload["served_name"] == "gemma3:4b"
+    assert payload["alias_ok"] is True

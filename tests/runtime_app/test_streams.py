@@ -11,6 +11,7 @@ import pytest
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations, probe
+from runtime_app.gateway import sse
 from runtime_app.governance import keys
 from runtime_app.services.waiting import finished_body
 from tests.factories import OperationFactory
@@ -111,6 +112,31 @@ def test_a_reader_that_leaves_ends_its_stream_at_once(client):
         assert listeners() == 1
 
     wait_until(lambda: listeners() == 0, seconds=0.5)
+
+
+def test_a_silent_stream_beats_with_the_id_it_has_reached(monkeypatch, client):
+    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.1)
+    operation = OperationFactory(running=True)
+    row = operations.write_log(operation.pk, "Step 1 of 5.")
+
+    with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
+        told = events(stream)
+        beat = next(one for one in told if one[1] == "heartbeat")
+
+    assert beat[0] == row.pk
+
+
+def test_a_stream_ends_with_its_key(monkeypatch, client):
+    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(sse, "ACCESS_SECONDS", 0.05)
+    operation = OperationFactory(running=True)
+
+    with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
+        told = events(stream)
+        next(told)
+        keys.revoke_key("bot", actor=SYSTEM)
+        assert "operation_finished" not in [name for _, name, _ in told]
 
 
 @pytest.mark.parametrize("pk", ["x", "019a5b1e-0000-7000-8000-000000000000", "%00"])

@@ -11,6 +11,8 @@ import time
 from contextlib import contextmanager
 
 import pytest
+from django.contrib.auth.models import Group
+from django.contrib.sessions.models import Session
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
@@ -20,7 +22,7 @@ from models_app.services import claims, operations
 from runtime_app.governance import keys
 from runtime_app.governance.callers import Caller
 from tests.factories import OperationFactory, RuntimeFactory
-from venom_site import fragments
+from venom_site import consumers, fragments
 from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.events import Event, publish
 
@@ -214,6 +216,33 @@ def test_a_bad_key_is_refused_even_beside_a_good_session(open_socket, signed_in,
 
     with open_socket("/ws/events/", key=key, cookie=signed_in()) as socket:
         assert close_code(socket) == (4403 if scope else 4401)
+
+
+@pytest.fixture
+def short_times(monkeypatch):
+    """The minute after which rights are looked at again passes at once."""
+    monkeypatch.setattr(consumers, "LOOK_UP_SECONDS", 0.05)
+    monkeypatch.setattr(consumers, "ACCESS_SECONDS", 0.05)
+
+
+def test_a_socket_ends_with_its_key(short_times, open_socket):
+    _, key = keys.create_key("bot", [Scope.READ], actor=SYSTEM)
+
+    with open_socket("/ws/events/", key=key) as socket:
+        keys.revoke_key("bot", actor=SYSTEM)
+        assert close_code(socket) == 4401
+
+
+def test_a_socket_ends_with_its_session(short_times, open_socket, signed_in):
+    with open_socket("/ws/ui/", cookie=signed_in()) as page:
+        Session.objects.all().delete()
+        assert close_code(page) == 4401
+
+
+def test_a_socket_ends_with_the_right_to_read(short_times, open_socket, signed_in):
+    with open_socket("/ws/ui/", cookie=signed_in("Viewer")) as page:
+        Group.objects.get(name="Viewer").user_set.clear()
+        assert close_code(page) == 4403
 
 
 def test_a_server_that_stops_says_1012(web, open_socket, signed_in):

@@ -15,14 +15,24 @@ class Command(ProductCommand):
     help = "Look at every part of this installation and say what to do."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        from venom_site.doctor import LOOKS
+
         parser.add_argument("--json", action="store_true", help="Print JSON.")
+        parser.add_argument(
+            "--only",
+            action="append",
+            choices=[name for name, _look in LOOKS],
+            default=[],
+            metavar="NAME",
+            help="Look at this part alone; may be given several times.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         from venom_site.doctor import look_everywhere
 
         connect_plainly(lock_seconds=5)
         findings = []
-        for finding in look_everywhere():
+        for finding in look_everywhere(options["only"]):
             findings.append(finding)
             if not options["json"]:
                 self.stdout.write(_line(finding))

@@ -1,0 +1,98 @@
+"""The pages that every look-over visits, and a house in which they show something.
+
+Used by the tests of pages. What is made here stays until the house is stopped.
+"""
+
+from __future__ import annotations
+
+import json
+
+import httpx
+
+from tests.browser.demo import DemoHouse
+from tests.embedded.waiting import wait_until
+
+OPERATIONS = "/api/v1/models/operations"
+FAULTS = "/__practice__/faults"
+COMPLETIONS = "/v1/chat/completions"
+
+# Name of the sight → its address; a word in braces is what `furnish` made.
+SIGHTS = {
+    "overview": "/",
+    "runtimes": "/runtimes/",
+    "runtime": "/runtimes/ollama/",
+    "runtime offline": "/runtimes/vllm/",
+    "activate": "/runtimes/ollama/activate/?model=phi3:mini",
+    "operations": "/operations/",
+    "no operation": "/operations/?status=failed&type=activate",
+    "operation running": "/operations/{running}/",
+    "operation failed": "/operations/{failed}/",
+    "requests": "/requests/",
+    "no request": "/requests/?q=nothing-of-this-name",
+    "request": "/requests/{answered}/",
+    "request refused": "/requests/{refused}/",
+    "jump": "/jump/?q=gemma",
+    "help": "/help/",
+    "api": "/api/docs",
+    "not found": "/nothing/here/",
+}
+ADMIN = {
+    "admin": "/admin/",
+    "admin operations": "/admin/models_app/operation/",
+    "admin operation": "/admin/models_app/operation/{failed}/change/",
+}
+OUTSIDE = {
+    "sign in": "/sign-in/",
+    "link used": "/welcome/never-a-link/",
+    "help outside": "/help/",
+}
+
+
+def furnish(house: DemoHouse, program: httpx.Client) -> dict[str, str]:
+    """An active model, answered and refused requests, operations of each end."""
+    activate(program)
+    bot = json.loads(
+        house.manage("create_api_key", "bot", "--scope", "inference", "--json")
+    )["key"]
+    with httpx.Client(
+        base_url=house.url, headers={"Authorization": f"Bearer {bot}"}, trust_env=False
+    ) as caller:
+        made = {
+            "answered": ask(caller, "auto"),
+            "refused": ask(caller, "no-such-model"),
+            "broken": ask_broken(house, caller),
+        }
+    made |= {
+        "failed": house.start_probe(program, 1, fail=True),
+        "running": house.start_probe(program, 600),
+    }
+    wait_until(
+        lambda: house.operation(program, made["failed"])["status"] == "failed",
+        seconds=20,
+        every=0.2,
+    )
+    wait_until(
+        lambda: house.operation(program, made["running"])["progress"],
+        seconds=20,
+        every=0.2,
+    )
+    return made
+
+
+def activate(program: httpx.Client) -> None:
+    body = {"name": "gemma3:4b", "runtime": "ollama", "wait_seconds": 60}
+    answer = program.post("/api/v1/models/activate", json=body, timeout=70)
+    assert answer.json()["runtime"]["model"] == "gemma3:4b", answer.text
+
+
+def ask(caller: httpx.Client, model: str) -> str:
+    """The id of one request, whatever its answer."""
+    body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
+    answer = caller.post(COMPLETIONS, json=body, timeout=30)
+    return answer.headers["X-Venom-Request-Id"]
+
+
+def ask_broken(house: DemoHouse, caller: httpx.Client) -> str:
+    fault = {"path": COMPLETIONS, "fault": "status:500", "times": 1}
+    httpx.post(house.neighbour() + FAULTS, json=fault, trust_env=False)
+    return ask(caller, "gemma3:4b")

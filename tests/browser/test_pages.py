@@ -1,0 +1,202 @@
+"""Every page in every dress: reachable for all, never sideways, light on the wire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import axe_playwright_python
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.eyes import PHONE, WIDE
+from tests.browser.sights import ADMIN, OUTSIDE, SIGHTS, furnish
+
+pytestmark = [pytest.mark.browser, pytest.mark.process, pytest.mark.slow]
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+GRAVE = ("serious", "critical")
+DRESSES = {
+    "light": {"viewport": WIDE, "color_scheme": "light"},
+    "dark": {"viewport": WIDE, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "color_scheme": "light"},
+    "dark phone": {"viewport": PHONE, "color_scheme": "dark"},
+}
+EACH_TIME = ("light", "phone")
+EXPECTED = ("status of 404", "status of 410")  # what some sights are about
+
+FIRST_LOAD_BYTES = 100_000
+FIRST_LOAD_REQUESTS = 10
+LATER_BYTES = 20_000
+
+
+@pytest.fixture(scope="session")
+def furnished(house, program):
+    return furnish(house, program)
+
+
+def dresses():
+    return [
+        pytest.param(name, marks=() if name in EACH_TIME else pytest.mark.deep)
+        for name in DRESSES
+    ]
+
+
+def settle(page: Page) -> None:
+    """Until the socket is there and what it asks to be fetched again has come."""
+    if page.locator("#live").count():
+        expect(page.locator("#live")).to_have_attribute("data-state", "live")
+    page.wait_for_load_state("networkidle")
+
+
+def grave_findings(page: Page) -> list[str]:
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{finding['id']}: {node['html'][:160]} {node.get('failureSummary', '')[:200]}"
+        for finding in found["violations"]
+        if finding["impact"] in GRAVE
+        for node in finding["nodes"]
+    ]
+
+
+def sideways(page: Page) -> int:
+    return page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+
+
+def look_at(page: Page, paths: dict[str, str], made: dict[str, str]) -> list[str]:
+    """What is wrong on any of these pages, each with its name."""
+    faults = []
+    for name, path in paths.items():
+        page.goto(path.format(**made))
+        settle(page)
+        faults += [f"{name}: {finding}" for finding in grave_findings(page)]
+        if page.locator("h1").count() != 1:
+            faults.append(f"{name}: {page.locator('h1').count()} first headings")
+        if page.viewport_size == PHONE:
+            faults += sideways_faults(page, name)
+    return faults
+
+
+def sideways_faults(page: Page, name: str) -> list[str]:
+    faults = []
+    for width in (320, PHONE["width"]):
+        page.set_viewport_size({"width": width, "height": PHONE["height"]})
+        if (more := sideways(page)) > 0:
+            faults.append(f"{name}: {more} px too wide at {width} px")
+    return faults
+
+
+@pytest.mark.parametrize("dress", dresses())
+def test_every_page_can_be_used_by_everybody(dress, open_as_owner, furnished, eyes):
+    eyes.forgive(*EXPECTED)
+    page = open_as_owner(**DRESSES[dress])
+
+    assert look_at(page, SIGHTS, furnished) == []
+
+
+@pytest.mark.parametrize("dress", dresses())
+def test_every_page_before_signing_in_can_be_used_by_everybody(dress, eyes):
+    eyes.forgive(*EXPECTED)
+    page = eyes.open(**DRESSES[dress])
+
+    assert look_at(page, OUTSIDE, {}) == []
+
+
+@pytest.mark.parametrize("dress", dresses())
+def test_the_admin_can_be_used_by_everybody(dress, open_as_owner, furnished):
+    page = open_as_owner(**DRESSES[dress])
+
+    assert look_at(page, ADMIN, furnished) == []
+
+
+def test_what_opens_is_as_usable_as_what_is_open(open_as_owner, furnished):
+    """Menus, the dialog of shortcuts, a form with errors, the rail on a phone."""
+    page = open_as_owner("/operations/", **DRESSES["phone"])
+    settle(page)
+    page.get_by_text("Run a self-test…").click()
+    faults = grave_findings(page) + sideways_faults(page, "self-test")
+    page.get_by_label("Account of owner").click()
+    faults += grave_findings(page) + sideways_faults(page, "account")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Menu").click()
+    faults += grave_findings(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    faults += grave_findings(page) + sideways_faults(page, "shortcuts")
+    assert faults == []
+
+
+def test_the_first_stop_of_the_keyboard_skips_to_the_content(open_as_owner, furnished):
+    page = open_as_owner()
+    for path in SIGHTS.values():
+        if path.startswith("/nothing"):
+            continue
+        page.goto(path.format(**furnished))
+        page.keyboard.press("Tab")
+        skip = page.locator(":focus")
+        expect(skip).to_have_text("Skip to content")
+        expect(skip).to_be_in_viewport()
+    skip.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+
+
+class Scales:
+    """Counts the bytes that really crossed the wire for one page."""
+
+    def __init__(self, page: Page) -> None:
+        self.requests: list[str] = []
+        self.bytes = 0
+        self._cached: set[str] = set()
+        wire = page.context.new_cdp_session(page)
+        wire.send("Network.enable")
+        wire.on("Network.requestServedFromCache", self._from_cache)
+        wire.on("Network.responseReceived", self._received)
+        wire.on("Network.loadingFinished", self._finished)
+
+    def clear(self) -> None:
+        self.requests.clear()
+        self.bytes = 0
+
+    def _from_cache(self, event) -> None:
+        self._cached.add(event["requestId"])
+
+    def _received(self, event) -> None:
+        response = event["response"]
+        if response.get("fromDiskCache"):
+            self._cached.add(event["requestId"])
+        elif event["requestId"] not in self._cached:
+            self.requests.append(response["url"])
+
+    def _finished(self, event) -> None:
+        if event["requestId"] not in self._cached:
+            self.bytes += int(event["encodedDataLength"])
+
+
+def test_pages_are_light_at_first_and_lighter_afterwards(
+    open_as_owner, eyes, owner, furnished
+):
+    eyes.forgive(*EXPECTED)
+    faults = []
+    for name, path in SIGHTS.items():
+        page = eyes.open(storage_state=owner)
+        scales = Scales(page)
+        page.goto(path.format(**furnished))
+        settle(page)
+        first = f"{name}: {scales.bytes} bytes, {len(scales.requests)} requests"
+        print("first", first)
+        if (
+            scales.bytes > FIRST_LOAD_BYTES
+            or len(scales.requests) > FIRST_LOAD_REQUESTS
+        ):
+            faults.append(f"{first} {scales.requests}")
+        scales.clear()
+        page.goto(path.format(**furnished))
+        settle(page)
+        print("later", f"{name}: {scales.bytes} bytes")
+        if scales.bytes > LATER_BYTES:
+            faults.append(f"{name} again: {scales.bytes} bytes {scales.requests}")
+        page.context.close()
+    assert faults == []
