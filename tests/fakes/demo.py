@@ -2,22 +2,36 @@
 
     python -m tests.fakes.demo --ports-file PATH [--ollama-port N]
 
-The file appears whole, once both listen, and is gone when they are: a JSON
+Their ports follow from PATH, so that a house finds its neighbours again where they
+were. The file appears whole, once both listen, and is gone when they are: a JSON
 object of the environment variables that lead Venom to them. Only SIGKILL leaves
 it behind, so whoever starts the demo removes an old one first.
 """
 
 import argparse
 import json
+import zlib
 from pathlib import Path
 
 from tests.fakes.ollama import build_ollama, make_state
 from tests.fakes.openai_compatible import build_openai_compatible
 from tests.fakes.openai_state import OpenAIState
-from tests.fakes.server import run_until_stopped
+from tests.fakes.server import listen, run_until_stopped
 
 OLLAMA_MODELS = ("gemma3:4b", "qwen3:0.6b", "phi3:mini")
 TOKENS_PER_SECOND = 40
+FIRST_PORT, PORTS = 20_000, 10_000  # below those that systems give away
+
+
+def usual_port(path: Path, which: int) -> int:
+    """The port of this folder's n-th neighbour; 0, any one, while somebody has it."""
+    number = zlib.crc32(bytes(path.resolve())) + which
+    port = FIRST_PORT + number % PORTS
+    try:
+        listen(port).close()
+    except OSError:
+        return 0
+    return port
 
 
 def write_ports(path: Path, ollama_url: str, openai_url: str) -> None:
@@ -35,22 +49,23 @@ def write_ports(path: Path, ollama_url: str, openai_url: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="The practice neighbours together.")
     parser.add_argument("--ports-file", type=Path, required=True)
-    parser.add_argument("--ollama-port", type=int, default=0, help="0: a free one")
+    parser.add_argument("--ollama-port", type=int, help="instead of the usual one")
     parser.add_argument("--tokens-per-second", type=float, default=TOKENS_PER_SECOND)
     chosen = parser.parse_args()
+    path: Path = chosen.ports_file
     ollama, openai = make_state(OLLAMA_MODELS), OpenAIState()
     for state in (ollama, openai):
         state.tokens_per_second = chosen.tokens_per_second
     try:
         run_until_stopped(
             [
-                (build_ollama(ollama), chosen.ollama_port),
-                (build_openai_compatible(openai), 0),
+                (build_ollama(ollama), chosen.ollama_port or usual_port(path, 0)),
+                (build_openai_compatible(openai), usual_port(path, 1)),
             ],
-            lambda urls: write_ports(chosen.ports_file, *urls),
+            lambda urls: write_ports(path, *urls),
         )
     finally:
-        chosen.ports_file.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

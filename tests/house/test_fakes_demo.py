@@ -50,6 +50,18 @@ def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
     assert list(ports.parent.iterdir()) == []
 
 
+def test_neighbours_come_back_where_they_were(tmp_path):
+    ports = tmp_path / "demo.json"
+    seen = []
+    for _ in range(2):
+        with running("tests.fakes.demo", "--ports-file", ports) as demo:
+            wait_until(ports.exists, seconds=20)
+            seen.append(json.loads(ports.read_text()))
+            demo.send_signal(signal.SIGTERM)
+            assert demo.wait(5) == 0
+    assert seen[0] == seen[1]
+
+
 def test_the_demo_leaves_when_its_parent_is_gone(tmp_path):
     ports = tmp_path / "demo.json"
     theirs, ours = os.pipe()
