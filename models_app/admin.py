@@ -48,7 +48,7 @@ class OperationAdmin(ReadOnlyAdmin):
     list_display = (
         "title",
         "state",
-        "progress",
+        "share",
         "done",
         "node",
         "started_by",
@@ -72,6 +72,10 @@ class OperationAdmin(ReadOnlyAdmin):
     @admin.display(description=_("status"), ordering="status")
     def state(self, row: Operation) -> SafeString:
         return pill("operation", "stalled" if row.is_stalled else row.status)
+
+    @admin.display(description=_("progress"), ordering="progress")
+    def share(self, row: Operation) -> str:
+        return f"{row.progress:.0f} %"
 
     @admin.display(description=_("bytes"))
     def done(self, row: Operation) -> str:

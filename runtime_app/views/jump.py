@@ -34,6 +34,7 @@ def jump(request: HttpRequest) -> HttpResponse:
     found = [
         (_("Pages"), _pages(text)),
         (_("Runtimes"), _runtimes(text)),
+        (_("Models"), _models(text)),
         (_("Operations"), _operations(text)),
         (_("Requests"), _requests(text)),
     ]
@@ -65,6 +66,22 @@ def _runtimes(text: str) -> list[Link]:
         {"url": row.get_absolute_url(), "text": row.display_name, "note": row.base_url}
         for row in rows.filter(named)[:MOST]
     ]
+
+
+def _models(text: str) -> list[Link]:
+    """What the servers listed last, each on the page of its server."""
+    if not text:
+        return []
+    return [
+        {
+            "url": row.get_absolute_url(),
+            "text": model["name"],
+            "note": row.display_name,
+        }
+        for row in Runtime.objects.of_profile().in_order()
+        for model in row.served_models
+        if model["name"].lower().startswith(text.lower())
+    ][:MOST]
 
 
 def _operations(text: str) -> list[Link]:

@@ -52,11 +52,11 @@ def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
     assert list(ports.parent.iterdir()) == []
 
 
-def test_a_second_start_has_the_same_addresses(tmp_path):
-    ports, keep = tmp_path / "demo.json", tmp_path / "kept.json"
+def test_neighbours_come_back_where_they_were(tmp_path):
+    ports = tmp_path / "demo.json"
     seen = []
     for _ in range(2):
-        with running("tests.fakes.demo", "--ports-file", ports, "--keep", keep) as demo:
+        with running("tests.fakes.demo", "--ports-file", ports) as demo:
             wait_until(ports.exists, seconds=20)
             seen.append(json.loads(ports.read_text()))
             demo.send_signal(signal.SIGTERM)

@@ -77,8 +77,9 @@ def test_thousands_are_parted_by_a_thin_space():
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
-        (None, "–"), (-1, "–"), (0, "0 ms"), (0.042, "42 ms"), (1.21, "1.21 s"),
-        (41, "41 s"), (59.7, "1:00"), (252, "4:12"), (3723, "1:02:03"),
+        (None, "–"), (-1, "–"), (0, "0 ms"), (0.0002, "< 1 ms"), (0.042, "42 ms"),
+        (1.21, "1.21 s"), (41, "41 s"), (59.7, "1:00"), (252, "4:12"),
+        (3723, "1:02:03"),
     ],
 )  # fmt: skip
 def test_a_duration_has_no_more_digits_than_it_means(seconds, words):
@@ -219,6 +220,8 @@ def test_an_operation_says_what_it_waits_for(fields, word):
         ({"partial": True, "fallback": True}, "Cut short"),
         ({"status": "FAILED", "http_status": 404}, "404"),
         ({"status": "FAILED", "http_status": None}, "Failed"),
+        ({"status": "FAILED", "http_status": 200}, "Failed"),
+        ({"status": "FAILED", "http_status": 200, "partial": True}, "Cut short"),
         ({"status": "PROCESSING", "http_status": None}, "Running"),
     ],
 )  # fmt: skip

@@ -169,8 +169,7 @@ def _start_neighbours(supervisor: Supervisor, place: Place) -> dict[str, str]:
     """Starts the practice servers; the variables that point Venom at them."""
     ports_file = place.run_dir / "demo.json"
     ports_file.unlink(missing_ok=True)
-    kept = place.run_dir / "demo-ports.json"
-    argv = ("tests.fakes.demo", "--ports-file", str(ports_file), "--keep", str(kept))
+    argv = ("tests.fakes.demo", "--ports-file", str(ports_file))
     supervisor.start(_role("neighbours", argv))
     deadline = time.monotonic() + NEIGHBOURS_SECONDS
     while not ports_file.exists() and not supervisor.signals.asked():

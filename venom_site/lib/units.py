@@ -52,6 +52,8 @@ def duration_text(seconds: float | None) -> str:
     """42 ms, 1.21 s, 41 s, 4:12, 1:02:03: never more digits than mean something."""
     if seconds is None or seconds < 0:
         return NONE
+    if 0 < seconds < 0.0005:
+        return "< 1 ms"
     if seconds < 1:
         return f"{round(seconds * 1000)} ms"
     if seconds < 59.5:

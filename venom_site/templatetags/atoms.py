@@ -108,7 +108,7 @@ def request_pill(record: Answered) -> SafeString:
         return status_pill("request", "partial")
     if record.status == "COMPLETED" and record.fallback:
         return status_pill("request", "fallback")
-    if record.status == "FAILED" and record.http_status:
+    if record.status == "FAILED" and (record.http_status or 0) >= 400:
         return pill("bad", "circle-x", str(record.http_status))
     return status_pill("request", record.status)
 
