@@ -45,7 +45,7 @@ test-full: setup ## The PostgreSQL and Redis leg; needs DATABASE_URL and REDIS_U
 	$(PYTEST) -m "not browser and not real and not deep"
 
 test-browser: setup ## Pages in a real browser; needs Chromium
-	$(PYTEST) -m "browser"
+	$(PYTEST) -m "browser and not deep" -s
 
 test-real: setup ## Against real foreign runtimes
 	$(PYTEST) -m "real"

@@ -21,7 +21,7 @@ SIGHTS = {
     "overview": "/",
     "runtimes": "/runtimes/",
     "runtime": "/runtimes/ollama/",
-    "runtime offline": "/runtimes/vllm/",
+    "runtime": "/runtimes/vllm/",
     "activate": "/runtimes/ollama/activate/?model=phi3:mini",
     "operations": "/operations/",
     "no operation": "/operations/?status=failed&type=activate",
@@ -57,9 +57,10 @@ def furnish(house: DemoHouse, program: httpx.Client) -> dict[str, str]:
     with httpx.Client(
         base_url=house.url, headers={"Authorization": f"Bearer {bot}"}, trust_env=False
     ) as caller:
+        wait_until(lambda: ask(caller, "auto")[0] == 200, seconds=5, every=0.2)
         made = {
-            "answered": ask(caller, "auto"),
-            "refused": ask(caller, "no-such-model"),
+            "answered": ask(caller, "auto")[1],
+            "refused": ask(caller, "no-such-model")[1],
             "broken": ask_broken(house, caller),
         }
     made |= {
@@ -85,14 +86,14 @@ def activate(program: httpx.Client) -> None:
     assert answer.json()["runtime"]["model"] == "gemma3:4b", answer.text
 
 
-def ask(caller: httpx.Client, model: str) -> str:
-    """The id of one request, whatever its answer."""
+def ask(caller: httpx.Client, model: str) -> tuple[int, str]:
+    """The status of one request and its id."""
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
     answer = caller.post(COMPLETIONS, json=body, timeout=30)
-    return answer.headers["X-Venom-Request-Id"]
+    return answer.status_code, answer.headers["X-Venom-Request-Id"]
 
 
 def ask_broken(house: DemoHouse, caller: httpx.Client) -> str:
     fault = {"path": COMPLETIONS, "fault": "status:500", "times": 1}
     httpx.post(house.neighbour() + FAULTS, json=fault, trust_env=False)
-    return ask(caller, "gemma3:4b")
+    return ask(caller, "gemma3:4b")[1]

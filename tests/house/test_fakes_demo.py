@@ -45,9 +45,23 @@ def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
         name, url = addresses["VENOM_OPENAI_COMPATIBLE_SERVERS"].split("=")
         assert name == "practice"
         assert len(httpx.get(f"{url}/models").json()["data"]) == 1
+        vllm = httpx.get(f"{addresses['VLLM_ENDPOINT']}/models").json()["data"]
+        assert [model["id"] for model in vllm] == ["google/gemma-3-4b-it"]
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(5) == 0
     assert list(ports.parent.iterdir()) == []
+
+
+def test_a_second_start_has_the_same_addresses(tmp_path):
+    ports, keep = tmp_path / "demo.json", tmp_path / "kept.json"
+    seen = []
+    for _ in range(2):
+        with running("tests.fakes.demo", "--ports-file", ports, "--keep", keep) as demo:
+            wait_until(ports.exists, seconds=20)
+            seen.append(json.loads(ports.read_text()))
+            demo.send_signal(signal.SIGTERM)
+            assert demo.wait(5) == 0
+    assert seen[0] == seen[1]
 
 
 def test_the_demo_leaves_when_its_parent_is_gone(tmp_path):
