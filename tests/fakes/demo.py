@@ -35,9 +35,7 @@ def usual_port(path: Path, which: int) -> int:
     return port
 
 
-def write_ports(
-    path: Path, ollama_url: str, openai_url: str, vllm_url: str
-) -> None:
+def write_ports(path: Path, ollama_url: str, openai_url: str, vllm_url: str) -> None:
     """Write the file in one step, so that a reader sees all of it or nothing."""
     addresses = {
         "OLLAMA_BASE_URL": ollama_url,
