@@ -1,4 +1,4 @@
-"""States of a request, as CONTRACT §9 names them."""
+"""States of a request, as docs/api.md names them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from venom_site.lib.units import iso
 
 
 def request_payload(record: RequestRecord, *, may_view_payload: bool) -> dict[str, Any]:
-    """The fields of CONTRACT §5.3; `prompt` is null for who may not see contents."""
+    """The fields of docs/api.md; `prompt` is null for who may not see contents."""
     payload: dict[str, Any] = {
         "request_id": record.request_id,
         "prompt": (record.prompt_preview or None) if may_view_payload else None,

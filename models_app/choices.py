@@ -1,4 +1,4 @@
-"""Fixed words of operations, as CONTRACT §7 names them."""
+"""Fixed words of operations, as docs/api.md names them."""
 
 from __future__ import annotations
 

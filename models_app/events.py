@@ -8,5 +8,5 @@ from venom_site.lib.events import Event
 
 
 def operation_changed(payload: dict[str, Any]) -> Event:
-    """`payload` is the operation in the shape of CONTRACT §7."""
+    """`payload` is the operation in the shape of docs/api.md."""
     return Event(type="operation.changed", data=payload)

@@ -16,7 +16,7 @@ LATEST_START = timedelta(days=366)
 
 
 class OperationOut(Schema):
-    """CONTRACT §7. Progress in percent, sizes in bytes, times in UTC."""
+    """docs/api.md. Progress in percent, sizes in bytes, times in UTC."""
 
     operation_id: str
     operation_type: str

@@ -1,4 +1,4 @@
-"""Fixed words of runtimes, as CONTRACT §1 and §9 name them."""
+"""Fixed words of runtimes, as docs/api.md name them."""
 
 from __future__ import annotations
 

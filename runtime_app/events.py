@@ -13,5 +13,5 @@ def runtime_changed(payload: dict[str, Any]) -> Event:
 
 
 def activation_changed(payload: dict[str, Any]) -> Event:
-    """`payload` is the active runtime in the shape of CONTRACT §6."""
+    """`payload` is the active runtime in the shape of docs/api.md."""
     return Event(type="activation.changed", data=payload)

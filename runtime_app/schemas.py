@@ -112,7 +112,7 @@ class ActiveServerBody(WaitingBody):
 
 
 def server_payload(runtime: Runtime) -> dict[str, Any]:
-    """A server as CONTRACT §5.2 shows it; what is not measured yet is null."""
+    """A server as docs/api.md shows it; what is not measured yet is null."""
     return {
         "name": runtime.name,
         "display_name": runtime.display_name,
@@ -148,7 +148,7 @@ def health_url(runtime: Runtime) -> str:
 def model_payload(
     runtime: Runtime, model: dict[str, Any], *, is_active: bool
 ) -> dict[str, Any]:
-    """A served model as CONTRACT §5.1 shows it; null where nobody has told us."""
+    """A served model as docs/api.md shows it; null where nobody has told us."""
     size = model.get("size_bytes")
     return {
         "name": model["name"],

@@ -1,7 +1,7 @@
 """The root ASGI app: what is hot goes past Django.
 
 `/static/`, `/healthz`, the gateway `/v1/…` and open streams are plain ASGI: Django's
-handler keeps a thread per request in flight (facts, gateway cost).
+handler keeps a thread per request in flight (measured).
 """
 
 from __future__ import annotations

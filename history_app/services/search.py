@@ -14,7 +14,7 @@ from venom_site.lib.access import Principal, Scope, require
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFilters:
-    """The filters of CONTRACT §5.3; an empty one matches everything."""
+    """The filters of docs/api.md; an empty one matches everything."""
 
     status: str = ""
     provider: str = ""

@@ -1,4 +1,4 @@
-"""JSON calls about served models and activation (CONTRACT §5.1)."""
+"""JSON calls about served models and activation (docs/api.md)."""
 
 from __future__ import annotations
 

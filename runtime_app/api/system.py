@@ -1,4 +1,4 @@
-"""JSON calls about servers and our own parts (CONTRACT §5.2)."""
+"""JSON calls about servers and our own parts (docs/api.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an upstream's failure means to the client: the table of CONTRACT §9, pure.
+"""What an upstream's failure means to the client: the table of docs/api.md, pure.
 
 Every sentence names the server, so that the reader knows where to look. An upstream's
 own words are quoted, cut and without credentials.

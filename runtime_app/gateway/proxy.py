@@ -50,7 +50,7 @@ _STREAM_HEADERS: Headers = [(b"x-accel-buffering", b"no")]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """Seconds; CONTRACT §9."""
+    """Seconds; docs/api.md."""
 
     connect: float
     first_byte: float

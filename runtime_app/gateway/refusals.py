@@ -21,7 +21,7 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """`error_class` is the family of CONTRACT §9 for failures of an upstream."""
+    """`error_class` is the family of docs/api.md for failures of an upstream."""
 
     status: int
     code: str

@@ -1,6 +1,6 @@
 """The four groups of people and what each may do.
 
-A group's permissions are the scopes of CONTRACT §4 as Django permissions, so the
+A group's permissions are the scopes of docs/api.md as Django permissions, so the
 admin shows and grants them like any other. Made anew after every migrate.
 """
 

@@ -1,4 +1,4 @@
-"""What is active now: as payload (CONTRACT §6) and as the chip of every page."""
+"""What is active now: as payload (docs/api.md) and as the chip of every page."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def active_activation() -> Activation | None:
 
 
 def active_payload() -> dict[str, Any]:
-    """The fields of CONTRACT §6; with nothing active they are null, never absent."""
+    """The fields of docs/api.md; with nothing active they are null, never absent."""
     activation = active_activation()
     known = _fields(activation) if activation else dict.fromkeys(_NAMES)
     return known | remembered_models()

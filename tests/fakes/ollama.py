@@ -3,7 +3,7 @@
     python -m tests.fakes.ollama --port 0 --tokens-per-second 40 \\
         --models gemma3:4b,phi3:mini
 
-Its shapes come from the project's facts about the real server and from nothing
+Its shapes come from what was seen of the real server and from nothing
 it could think up itself; README.md here says what it leaves out.
 """
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-# The grammar of the facts sheet, section 9: [host/][namespace/]model[:tag].
+# Ollama's grammar of names: [host/][namespace/]model[:tag].
 _PART = r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,79}"
 NAME = re.compile(
     rf"^(?:[A-Za-z0-9_][A-Za-z0-9_.\-:]{{0,349}}/)?"

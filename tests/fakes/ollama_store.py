@@ -1,6 +1,6 @@
 """The read, pull and delete endpoints of the practice Ollama.
 
-Shapes and line order are those of the facts sheet, sections 2 to 4. Pulling is
+Shapes and line order are those of the real server. Pulling is
 simple here: two layers, a few progress lines, then the model is installed.
 """
 

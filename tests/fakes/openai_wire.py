@@ -1,6 +1,6 @@
 """How the practice OpenAI-compatible server reads a body and says no.
 
-The error texts are vLLM's as observed, section 5 of the facts; their `type` is
+The error texts are vLLM's as observed; their `type` is
 not steady there either, which is why clients should go by the status.
 """
 

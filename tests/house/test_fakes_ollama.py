@@ -1,6 +1,6 @@
-"""The practice Ollama is checked against the facts about the real one.
+"""The practice Ollama is checked against what was seen of the real one.
 
-Section numbers are those of the project's facts about Ollama; status, headers,
+Status, headers,
 shapes and line order must hold, for raw HTTP and for the official client.
 """
 

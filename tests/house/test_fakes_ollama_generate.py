@@ -1,4 +1,4 @@
-"""Chat, generate, embed and keep_alive of the practice Ollama (facts, section 5)."""
+"""Chat, generate, embed and keep_alive of the practice Ollama."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The real llama.cpp server answers the official client as its facts sheet says."""
+"""The real llama.cpp server answers the official client as observed."""
 
 import httpx
 import openai

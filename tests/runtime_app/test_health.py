@@ -194,7 +194,7 @@ def test_a_bad_answer_is_degraded_and_never_raises(server_row, practice_openai, 
 
 
 def test_a_server_that_loads_its_model_is_starting(server_row):
-    """llama-server answers 503 on every path meanwhile (facts §1.2)."""
+    """llama-server answers 503 on every path meanwhile."""
     body = (
         b'{"error":{"message":"Loading model","type":"unavailable_error","code":503}}'
     )

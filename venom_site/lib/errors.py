@@ -124,7 +124,7 @@ class DatabaseAway(NotReady):
 class WireError(Exception):
     """A neighbour failed. `permanent` says whether asking again could help.
 
-    `reason_code` is one of CONTRACT §9: OFFLINE, FALLBACK_TIMEOUT, AUTH_ERROR,
+    `reason_code` is one of docs/api.md: OFFLINE, FALLBACK_TIMEOUT, AUTH_ERROR,
     RATE_LIMIT, MODEL_NOT_FOUND, DEGRADED. Raised only by `venom_site/clients`.
     """
 

@@ -116,7 +116,7 @@ def ear() -> Ear:
 
 @contextlib.asynccontextmanager
 async def listening(hear: Hear) -> AsyncIterator[Ear]:
-    """`hear(event)` is called with each event of CONTRACT §5.5 while this is open."""
+    """`hear(event)` is called with each event of docs/api.md while this is open."""
     own = ear()
     try:
         await own.add(hear)
