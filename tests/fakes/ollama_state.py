@@ -1,7 +1,7 @@
 """What a practice Ollama has installed and loaded, and the rules of keep_alive.
 
 Endpoints and tests share one `OllamaState`. Expiry is looked at when someone
-looks, not by a timer; a model in use never expires. Facts sheet, section 5.
+looks, not by a timer; a model in use never expires.
 """
 
 import asyncio

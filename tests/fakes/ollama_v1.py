@@ -1,7 +1,7 @@
 """The OpenAI-compatible side of the practice Ollama, under /v1.
 
 What it ignores, the real one ignores too (keep_alive, options, tool_choice, n,
-max_completion_tokens). Facts sheet, section 7.
+max_completion_tokens).
 """
 
 import time

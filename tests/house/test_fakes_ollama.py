@@ -1,7 +1,7 @@
 """The practice Ollama is checked against what was seen of the real one.
 
-Status, headers,
-shapes and line order must hold, for raw HTTP and for the official client.
+Status, headers, shapes and line order must hold, for raw HTTP and for the official
+client.
 """
 
 import json

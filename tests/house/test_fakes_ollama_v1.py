@@ -1,4 +1,4 @@
-"""The /v1 side of the practice Ollama, against the real shapes and the openai client."""
+"""The /v1 side of the practice Ollama, against the real shapes and client."""
 
 import json
 
