@@ -42,7 +42,7 @@ test: check ## Linters and every test that needs no extra server
 	$(PYTEST)
 
 test-full: setup ## The PostgreSQL and Redis leg; needs DATABASE_URL and REDIS_URL
-	$(PYTEST) -m "full"
+	$(PYTEST) -m "not browser and not real and not deep"
 
 test-browser: setup ## Pages in a real browser; needs Chromium
 	$(PYTEST) -m "browser and not deep" -s

@@ -12,6 +12,12 @@ class RuntimeKind(models.TextChoices):
     OPENAI_COMPATIBLE = "openai_compatible", _("OpenAI-compatible server")
 
 
+class ManagedBy(models.TextChoices):
+    """Who starts and stops the server's process."""
+
+    EXTERNAL = "external", _("External")
+
+
 class RuntimeStatus(models.TextChoices):
     ONLINE = "online", _("Online")
     DEGRADED = "degraded", _("Degraded")

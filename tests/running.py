@@ -51,7 +51,11 @@ class House:
         self._seen: set[psutil.Process] = set()
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except AssertionError:
+            self._folder.cleanup()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -80,7 +84,7 @@ class House:
 
     def wait_for_web(self, seconds: float = 60) -> None:
         ends = time.monotonic() + seconds
-        while time.monotonic() < ends:
+        while time.monotonic() < ends and self._child.poll() is None:
             with contextlib.suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/healthz", trust_env=False).is_success:
                     return

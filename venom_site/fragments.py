@@ -80,7 +80,7 @@ def _of_activation(_data: dict[str, Any]) -> tuple[Change, ...]:
 
 
 def _of_request(data: dict[str, Any]) -> tuple[Change, ...]:
-    own = f"request-{data.get('id') or data['request_id']}"
+    own = f"request-{data['id']}"
     return (
         Change(key="requests", topics=_on("requests"), draw=_request),
         Change(key=own, topics=_on(own), draw=_request),
@@ -153,7 +153,7 @@ def _request(event: Event, _can: Can) -> str:
     data = event["data"]
     return format_html(
         '<i id="request-{}-ended" data-status="{}" hx-swap-oob="true" hidden></i>',
-        data.get("id") or data["request_id"],
+        data["id"],
         data["status"],
     )
 

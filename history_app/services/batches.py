@@ -44,7 +44,9 @@ def write(rows: list[dict[str, Any]]) -> None:
         rows = [row for row, v in zip(rows, values, strict=True) if _upsert_alone(v)]
     ended = [row for row in rows if row["finished_at"] is not None]
     for row in ended[-MOST_EVENTS:]:
-        payload = request_payload(RequestRecord(**row), may_view_payload=False)
+        record = RequestRecord(**_cleaned(row))
+        payload = request_payload(record, may_view_payload=False)
+        payload["id"] = str(row["id"])  # the row's: a client may choose the other
         events.publish_now(events.Event(type="request.finished", data=payload))
 
 

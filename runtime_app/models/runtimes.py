@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import Node
-from runtime_app.choices import RuntimeKind, RuntimeStatus
+from runtime_app.choices import ManagedBy, RuntimeKind, RuntimeStatus
 from runtime_app.querysets import RuntimeQuerySet
 from venom_site.lib.ids import uuid7
 
@@ -39,7 +39,9 @@ class Runtime(models.Model):
     kind = models.CharField(_("kind"), max_length=20, choices=RuntimeKind)
     base_url = models.CharField(_("address"), max_length=250)
     encrypted_key = models.TextField(_("key"), blank=True, editable=False)
-    managed_by = models.CharField(_("managed by"), max_length=20, default="external")
+    managed_by = models.CharField(
+        _("managed by"), max_length=20, choices=ManagedBy, default=ManagedBy.EXTERNAL
+    )
     position = models.PositiveSmallIntegerField(_("fallback position"), default=100)
 
     status = models.CharField(

@@ -87,7 +87,7 @@ def _card(
         display_name=row.display_name,
         kind=row.get_kind_display(),
         base_url=row.base_url,
-        managed_by=row.managed_by,
+        managed_by=row.get_managed_by_display(),
         status=row.status,
         version=row.version,
         latency_ms=row.latency_ms,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
@@ -11,6 +12,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from runtime_app.choices import PROFILE_KINDS
 from runtime_app.forms import AddServerForm
 from runtime_app.monitoring import health
 from runtime_app.services import active, runtimes
@@ -21,7 +23,12 @@ TOPICS = "ops,runtimes"
 
 
 def _list_context(form: AddServerForm) -> dict[str, Any]:
-    return {"runtimes": all_cards(), "form": form, "live_topics": TOPICS}
+    return {
+        "runtimes": all_cards(),
+        "form": form,
+        "has_local_runtimes": bool(PROFILE_KINDS[settings.RUNTIME_PROFILE]),
+        "live_topics": TOPICS,
+    }
 
 
 @needs(Scope.READ)

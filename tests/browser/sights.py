@@ -21,7 +21,7 @@ SIGHTS = {
     "overview": "/",
     "runtimes": "/runtimes/",
     "runtime": "/runtimes/ollama/",
-    "runtime offline": "/runtimes/vllm/",
+    "another runtime": "/runtimes/vllm/",
     "activate": "/runtimes/ollama/activate/?model=phi3:mini",
     "operations": "/operations/",
     "no operation": "/operations/?status=failed&type=activate",

@@ -64,6 +64,19 @@ class Command(BaseCommand):
         self.stdout.write("Sign in: link")
 """
 
+CREATE_API_KEY = """
+import sys
+from django.core.management.base import BaseCommand
+
+class Command(BaseCommand):
+    def add_arguments(self, parser):
+        parser.add_argument("words", nargs="*")
+        parser.add_argument("--scope", action="append")
+
+    def handle(self, *args, **options):
+        self.stdout.write(f"Key with {options['scope']}")
+"""
+
 NEIGHBOURS = """
 import json, pathlib, signal, sys
 path = pathlib.Path(sys.argv[sys.argv.index("--ports-file") + 1])
@@ -85,6 +98,7 @@ def make_checkout(folder: Path) -> Path:
     commands = site / "management" / "commands"
     commands.mkdir(parents=True)
     (commands / "prepare.py").write_text(PREPARE)
+    (commands / "create_api_key.py").write_text(CREATE_API_KEY)
     fakes = folder / "tests" / "fakes"
     fakes.mkdir(parents=True)
     (fakes / "demo.py").write_text(NEIGHBOURS)

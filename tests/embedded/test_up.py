@@ -161,6 +161,7 @@ def test_down_harms_nobody_who_got_the_number_of_a_killed_up(checkout):
 def test_the_demo_gives_its_neighbours_to_every_child(checkout):
     with up(checkout, "--demo") as running:
         running.wait_for("Ready")
+        assert "Key with ['admin', 'inference']" in running.output
         mark = "OLLAMA_BASE_URL=http://x:1"
         lines = [
             line for line in living(running.mark).values() if "parent_watch" in line

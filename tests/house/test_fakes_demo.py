@@ -45,6 +45,8 @@ def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
         name, url = addresses["VENOM_OPENAI_COMPATIBLE_SERVERS"].split("=")
         assert name == "practice"
         assert len(httpx.get(f"{url}/models").json()["data"]) == 1
+        vllm = httpx.get(f"{addresses['VLLM_ENDPOINT']}/models").json()["data"]
+        assert [model["id"] for model in vllm] == ["google/gemma-3-4b-it"]
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(5) == 0
     assert list(ports.parent.iterdir()) == []

@@ -133,11 +133,11 @@ def test_a_runtime_and_the_chip_move(open_socket, signed_in):
 
 
 def test_a_request_that_ended_is_announced_to_lists(open_socket, signed_in):
-    ended = {"request_id": "req-00000001", "status": "COMPLETED"}
+    ended = {"id": "7", "request_id": "req-1", "status": "COMPLETED"}
 
     with open_socket("/ws/ui/?topics=requests", cookie=signed_in()) as page:
         publish(Event(type="request.finished", data=ended))
-        message = heard(page, 'id="request-req-00000001-ended"')
+        message = heard(page, 'id="request-7-ended"')
 
     assert 'data-status="COMPLETED"' in message
 

@@ -109,6 +109,8 @@ def _serve(place: Place, signals: StopSignals) -> int:
         code = supervisor.run_once([sys.executable, "manage.py", "prepare"])
         if code:
             raise Refusal(f"Venom did not start: preparing failed (exit code {code}).")
+        if code == 0 and place.demo:
+            code = supervisor.run_once(_demo_key_command())
         if code == 0:
             _keep_running(supervisor, place)
         say("Stopping…")
@@ -116,6 +118,14 @@ def _serve(place: Place, signals: StopSignals) -> int:
         supervisor.stop()
     say("Stopped.")
     return 0
+
+
+def _demo_key_command() -> list[str]:
+    """A ready key, printed once. Each start makes its own: a key cannot be shown
+    again."""
+    name = f"demo {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    scopes = ("--scope", "admin", "--scope", "inference")
+    return [sys.executable, "manage.py", "create_api_key", name, *scopes]
 
 
 def _keep_running(supervisor: Supervisor, place: Place) -> None:
