@@ -17,7 +17,7 @@ from tests.running import House
 
 PASSWORD = "correct horse battery"
 NAME = "owner"
-PRACTICE = ("ollama", "practice")
+PRACTICE = ("ollama", "vllm", "practice")
 
 
 class DemoHouse(House):
@@ -38,9 +38,13 @@ class DemoHouse(House):
             wait_until(lambda: self._all_seen(client), seconds=60, every=0.2)
 
     def _all_seen(self, client: httpx.Client) -> bool:
-        servers = client.get("/api/v1/system/llm-servers").json()["servers"]
-        seen = {server["name"]: server["status"] for server in servers}
+        seen = self.servers(client)
         return all(seen.get(name) == "online" for name in PRACTICE)
+
+    def servers(self, client: httpx.Client) -> dict[str, str]:
+        """Name → status."""
+        answer = client.get("/api/v1/system/llm-servers").json()
+        return {server["name"]: server["status"] for server in answer["servers"]}
 
     def start_probe(self, client: httpx.Client, seconds: int, **more) -> str:
         body = {"seconds": seconds, **more}

@@ -21,7 +21,7 @@ SIGHTS = {
     "overview": "/",
     "runtimes": "/runtimes/",
     "runtime": "/runtimes/ollama/",
-    "another runtime": "/runtimes/vllm/",
+    "runtime offline": "/runtimes/away/",
     "activate": "/runtimes/ollama/activate/?model=phi3:mini",
     "operations": "/operations/",
     "no operation": "/operations/?status=failed&type=activate",
@@ -51,6 +51,7 @@ OUTSIDE = {
 def furnish(house: DemoHouse, program: httpx.Client) -> dict[str, str]:
     """An active model, answered and refused requests, operations of each end."""
     activate(program)
+    add_a_server_that_is_away(house, program)
     bot = json.loads(
         house.manage("create_api_key", "bot", "--scope", "inference", "--json")
     )["key"]
@@ -84,6 +85,14 @@ def activate(program: httpx.Client) -> None:
     body = {"name": "gemma3:4b", "runtime": "ollama", "wait_seconds": 60}
     answer = program.post("/api/v1/models/activate", json=body, timeout=70)
     assert answer.json()["runtime"]["model"] == "gemma3:4b", answer.text
+
+
+def add_a_server_that_is_away(house: DemoHouse, program: httpx.Client) -> None:
+    wanted = {"name": "away", "base_url": "http://127.0.0.1:9/v1"}
+    assert program.post("/api/v1/system/llm-servers", json=wanted).status_code == 201
+    wait_until(
+        lambda: house.servers(program)["away"] == "offline", seconds=30, every=0.2
+    )
 
 
 def ask(caller: httpx.Client, model: str) -> tuple[int, str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import axe_playwright_python
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.eyes import PHONE, WIDE
 from tests.browser.sights import ADMIN, OUTSIDE, SIGHTS, furnish
@@ -116,13 +116,23 @@ def test_the_admin_can_be_used_by_everybody(dress, open_as_owner, furnished):
     assert look_at(page, ADMIN, furnished) == []
 
 
+def outside(page: Page, part: Locator) -> list[str]:
+    """Nothing that opened may reach beyond the edges: there it cannot be scrolled."""
+    box = part.bounding_box()
+    width = page.viewport_size["width"]
+    fits = box["x"] >= 0 and box["x"] + box["width"] <= width
+    return [] if fits else [f"from {box['x']}, {box['width']} px wide, on {width}"]
+
+
 def test_what_opens_is_as_usable_as_what_is_open(open_as_owner, furnished):
-    """Menus, the dialog of shortcuts, a form with errors, the rail on a phone."""
+    """Menus, the dialog of shortcuts and the rail, on a phone."""
     page = open_as_owner("/operations/", **DRESSES["phone"])
     settle(page)
     page.get_by_text("Run a self-test…").click()
-    faults = grave_findings(page) + sideways_faults(page, "self-test")
+    faults = outside(page, page.locator(".head .menu form"))
+    faults += grave_findings(page) + sideways_faults(page, "self-test")
     page.get_by_label("Account of owner").click()
+    faults += outside(page, page.locator(".top .menu > div"))
     faults += grave_findings(page) + sideways_faults(page, "account")
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Menu").click()
