@@ -20,7 +20,9 @@ from runtime_app.gateway.app import app as gateway
 from venom_site import consumers
 from venom_site.lib import alive, body_limit, static
 
-pages_and_api = waiting.with_waiting(body_limit.with_limit(django_app))
+pages_and_api = waiting.with_waiting(
+    body_limit.with_limit(django_app), before_answer=gateway.catch_up
+)
 
 
 async def http(scope: Any, receive: Any, send: Any) -> None:

@@ -93,6 +93,11 @@ class Gateway:
         self._snapshots.start()
         self._loop = loop
 
+    async def catch_up(self) -> None:
+        """Know what is committed now, so that who switched a model can use it."""
+        if self._loop is not None:
+            await self._snapshots.try_refresh()
+
     async def stop(self) -> None:
         """End what `start` began and write the history down."""
         if self._loop is None:

@@ -22,6 +22,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from runtime_app.choices import RuntimeKind
 from runtime_app.governance.policy import policy_number
 from runtime_app.models import Activation, ApiKey, Runtime
+from venom_site.lib.listening import listening
 from venom_site.lib.secrets import Undecryptable, decrypt
 
 logger = logging.getLogger(__name__)
@@ -150,6 +151,7 @@ class SnapshotStore:
     def __init__(self) -> None:
         self.present: Snapshot | None = None
         self._refreshing = asyncio.Lock()
+        self._moved = asyncio.Event()
         self._poll: asyncio.Task[None] | None = None
         self._used: dict[str, datetime] = {}
         self._noted_at = 0.0
@@ -179,12 +181,27 @@ class SnapshotStore:
         self._used[key.id] = datetime.now(UTC)
 
     async def _keep_fresh(self) -> None:
-        while True:
-            try:
-                await self.refresh()
-            except Exception:  # one bad row must not end the poll for ever
-                logger.exception("snapshot not refreshed")
-            await asyncio.sleep(settings.GATEWAY_POLL_SECONDS)
+        """Twice a second, and at once when an event says that something moved."""
+        await self.try_refresh()
+        async with listening(self._hear):
+            while True:
+                self._moved.clear()
+                await self.try_refresh()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(
+                        self._moved.wait(), settings.GATEWAY_POLL_SECONDS
+                    )
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["type"] in {"activation.changed", "runtime.changed"}:
+            self._moved.set()
+
+    async def try_refresh(self) -> None:
+        """`refresh()`, whose defects are logged and never raised."""
+        try:
+            await self.refresh()
+        except Exception:  # one bad row must not end the poll for ever
+            logger.exception("snapshot not loaded, the last one stays")
 
     async def refresh(self) -> None:
         async with self._refreshing:

@@ -12,6 +12,7 @@ import contextlib
 import gzip
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from django.db import DatabaseError
@@ -26,10 +27,17 @@ HEADER = b"x-venom-wait"
 LONGEST_SECONDS = 300.0
 LOOK_SECONDS = 0.5
 Headers = list[tuple[bytes, bytes]]
+Finish = Callable[[], Awaitable[None]]
 
 
-def with_waiting(app: Any) -> Any:
-    """`app`, whose answers to POSTs of the API may be held."""
+async def _nothing_more() -> None:
+    """What a process without a gateway does before it answers."""
+
+
+def with_waiting(app: Any, before_answer: Finish = _nothing_more) -> Any:
+    """`app`, whose answers to POSTs of the API may be held. `before_answer` runs when
+    the operation has ended: what it did must be in force when the client hears of it.
+    """
 
     async def wrapped(scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["method"] != "POST" or not scope["path"].startswith("/api/v1/"):
@@ -38,7 +46,7 @@ def with_waiting(app: Any) -> Any:
         answer = Answer(send)
         await app(scope, receive, answer.send)
         if answer.is_held:
-            await while_present(receive, answer.release())
+            await while_present(receive, answer.release(before_answer))
 
     return wrapped
 
@@ -75,9 +83,10 @@ class Answer:
             self._seconds = min(float(seconds), LONGEST_SECONDS)
             start["headers"] = [pair for pair in headers if pair[0] != HEADER]
 
-    async def release(self) -> None:
+    async def release(self, before_answer: Finish) -> None:
         """Wait, then send the answer with what has become of the operation."""
         await _until_ended(self._pk, self._seconds)
+        await before_answer()
         headers = dict(self._start["headers"])
         if headers.pop(b"content-encoding", b"") == b"gzip":
             self._body = gzip.decompress(self._body)
