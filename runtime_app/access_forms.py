@@ -5,9 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.utils.translation import gettext_lazy as _
+
+
+class SignInForm(AuthenticationForm):
+    """Name and password; which of the two is wrong is not said."""
+
+    error_messages = {
+        "invalid_login": _("This name and this password do not belong together."),
+        "inactive": _("This account is switched off. An admin can switch it on."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Name")
 
 
 class OwnerForm(forms.Form):

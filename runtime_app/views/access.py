@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.auth import login, logout
-from django.contrib.auth.forms import AuthenticationForm
 from django.contrib.auth.models import User
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
@@ -24,7 +23,7 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from runtime_app.access_forms import OwnerForm
+from runtime_app.access_forms import OwnerForm, SignInForm
 from runtime_app.governance import links, sign_in
 from venom_site.lib.access import open_to_all
 from venom_site.lib.errors import Conflict, Forbidden, VenomError
@@ -56,7 +55,7 @@ def sign_in_page(request: HttpRequest) -> HttpResponse:
     if request.method != "POST" and request.user.is_authenticated:
         return redirect(_next(request) or settings.LOGIN_REDIRECT_URL)
     posted = request.POST if request.method == "POST" else None
-    form = AuthenticationForm(request, data=posted)
+    form = SignInForm(request, data=posted)
     if posted is None:
         return _sign_in_form(request, form)
     name = posted.get("username", "")
@@ -71,7 +70,7 @@ def sign_in_page(request: HttpRequest) -> HttpResponse:
 
 
 def _sign_in_form(
-    request: HttpRequest, form: AuthenticationForm, status: int = 200
+    request: HttpRequest, form: SignInForm, status: int = 200
 ) -> HttpResponse:
     context = {"form": form, "next": _next(request)}
     return render(request, "access/sign_in.html", context, status=status)

@@ -18,7 +18,7 @@ def page(eyes, owner):
     """Signed in by hand: signing out must not end the session of the others."""
     page = eyes.open(java_script_enabled=False)
     page.goto("/operations/")  # leads to the form, which leads back
-    page.get_by_label("Username").fill(NAME)
+    page.get_by_label("Name").fill(NAME)
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Operations")
