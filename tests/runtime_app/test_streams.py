@@ -12,6 +12,7 @@ from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import claims, operations, probe
 from runtime_app.gateway import sse
+from runtime_app.gateway.snapshot import SnapshotStore
 from runtime_app.governance import keys
 from runtime_app.services.waiting import finished_body
 from tests.factories import OperationFactory
@@ -51,7 +52,10 @@ def events(response):
 
 
 def listeners():
-    return sum(len(ear._listeners) for ear in _ears.values())
+    """Streams and held answers; the gateway listens as long as it serves."""
+    heard = [hear for ear in _ears.values() for hear in ear._listeners]
+    owners = [getattr(hear, "__self__", None) for hear in heard]
+    return sum(not isinstance(owner, SnapshotStore) for owner in owners)
 
 
 @pytest.mark.slow
