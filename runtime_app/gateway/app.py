@@ -138,7 +138,7 @@ class Gateway:
         snapshot = await self._snapshots.first()
         if snapshot is None:
             raise Refused(not_ready())
-        key = authenticated(call.headers.get(b"authorization", b""), snapshot)
+        key, snapshot = await self._admitted(call, snapshot)
         self._snapshots.note_use(key)
         if path in POSTS:
             await self._post(call, path, key, snapshot)
@@ -146,6 +146,19 @@ class Gateway:
             body = listing.answer(path, snapshot)
             headers = headers_for(call.request_id, None, 0)
             await send_whole(call.send, 200, headers, JSON, body)
+
+    async def _admitted(
+        self, call: Call, snapshot: Snapshot
+    ) -> tuple[KeyEntry, Snapshot]:
+        """The key and the snapshot that knows it; raises `Refused` with 401 or 403."""
+        header = call.headers.get(b"authorization", b"")
+        try:
+            return authenticated(header, snapshot), snapshot
+        except Refused:
+            if not await self._snapshots.look_again():
+                raise
+        newer = self._snapshots.present or snapshot
+        return authenticated(header, newer), newer
 
     async def _post(
         self, call: Call, path: str, key: KeyEntry, snapshot: Snapshot

@@ -28,6 +28,7 @@ from venom_site.lib.secrets import Undecryptable, decrypt
 logger = logging.getLogger(__name__)
 
 NOTE_USE_SECONDS = 30.0
+LOOK_AGAIN_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,7 @@ class SnapshotStore:
         self._poll: asyncio.Task[None] | None = None
         self._used: dict[str, datetime] = {}
         self._noted_at = 0.0
+        self._looked_again_at = 0.0
         self._is_away = False
 
     def start(self) -> None:
@@ -195,6 +197,18 @@ class SnapshotStore:
     def _hear(self, event: dict[str, Any]) -> None:
         if event["type"] in {"activation.changed", "runtime.changed"}:
             self._moved.set()
+
+    async def look_again(self) -> bool:
+        """Whether the snapshot is newer now; asks at most five times a second.
+
+        For a key that nobody knows yet: it may have been made a moment ago.
+        """
+        before, now = self.present, asyncio.get_running_loop().time()
+        if now - self._looked_again_at < LOOK_AGAIN_SECONDS:
+            return False
+        self._looked_again_at = now
+        await self.try_refresh()
+        return self.present is not before
 
     async def try_refresh(self) -> None:
         """`refresh()`, whose defects are logged and never raised."""

@@ -1,12 +1,14 @@
 """What the gateway refuses, in the exception classes of the official client."""
 
 import json
+import time
 
 import openai
 import pytest
 
 from history_app.choices import RequestStatus
 from history_app.models import RequestRecord
+from runtime_app.gateway import snapshot as snapshot_module
 from runtime_app.governance import keys
 from venom_site.lib.access import SYSTEM, Scope
 
@@ -47,6 +49,36 @@ def test_a_key_that_is_none_of_ours_is_an_authentication_error(gateway, ollama, 
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert_names_nobody(answer)
     assert not RequestRecord.objects.exists()
+
+
+def test_a_key_made_a_moment_ago_is_taken(start_gateway, settings):
+    settings.GATEWAY_POLL_SECONDS = 30  # the poll comes too late
+    gateway = start_gateway()
+    assert gateway.http().get("/v1/models").status_code == 200
+
+    _row, key = keys.create_key("new", [Scope.INFERENCE], actor=SYSTEM)
+
+    assert gateway.http(key).get("/v1/models").status_code == 200
+
+
+def test_strangers_make_the_gateway_look_only_five_times_a_second(
+    start_gateway, settings, monkeypatch
+):
+    settings.GATEWAY_POLL_SECONDS = 30
+    gateway = start_gateway()
+    gateway.http().get("/v1/models")
+    looks = []
+    load = snapshot_module._load_if_changed
+    monkeypatch.setattr(
+        snapshot_module,
+        "_load_if_changed",
+        lambda *args: looks.append(1) or load(*args),
+    )
+    stranger = gateway.http("venom_" + "C" * 43)
+    began = time.monotonic()
+    for _ in range(20):
+        assert stranger.get("/v1/models").status_code == 401
+    assert len(looks) <= 1 + 5 * (time.monotonic() - began) + 1
 
 
 def test_no_key_is_an_authentication_error(gateway, ollama):
