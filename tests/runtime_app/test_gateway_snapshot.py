@@ -6,13 +6,13 @@ import asyncio
 import time
 
 import pytest
-from asgiref.sync import sync_to_async
 
 from runtime_app.events import activation_changed
 from runtime_app.gateway.snapshot import SnapshotStore
 from runtime_app.governance.policy import bump_policy
 from tests.serving import add_server
 from venom_site.lib.events import publish_now
+from venom_site.lib.offloop import off_loop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -34,8 +34,8 @@ async def store(settings):
 
 
 async def test_an_event_brings_the_new_activation_at_once(store):
-    await sync_to_async(activate)()
-    await sync_to_async(publish_now)(activation_changed({}))
+    await off_loop(activate)
+    await off_loop(publish_now, activation_changed({}))
 
     ends = time.monotonic() + 3
     while store.present.active is None and time.monotonic() < ends:
@@ -45,7 +45,7 @@ async def test_an_event_brings_the_new_activation_at_once(store):
 
 
 async def test_a_refresh_knows_what_is_committed(store):
-    await sync_to_async(activate)()
+    await off_loop(activate)
 
     await store.refresh()
 
