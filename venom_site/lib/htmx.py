@@ -1,12 +1,8 @@
-"""HTMX helpers: the typed request and the choice between page and part."""
+"""HTMX: the typed request, and whether it wants a part or a page."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils.cache import patch_vary_headers
+from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
 from venom_site.lib.access import Principal
@@ -26,18 +22,3 @@ def wants_part(request: HttpRequest) -> bool:
     if not htmx:
         return False
     return not (htmx.boosted or htmx.history_restore_request)
-
-
-def render_page(
-    request: HttpRequest,
-    page: str,
-    part: str,
-    context: dict[str, Any],
-    *,
-    status: int = 200,
-) -> HttpResponse:
-    """`page` for a browser, `part` for an htmx swap, with `Vary: HX-Request`."""
-    template = part if wants_part(request) else page
-    response = render(request, template, context, status=status)
-    patch_vary_headers(response, ["HX-Request"])
-    return response
