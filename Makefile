@@ -3,9 +3,26 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.dev-$(shell (sha256sum requirements-dev.txt 2>/dev/null || shasum -a 256 requirements-dev.txt) | cut -c1-16)
 PYTEST := $(PYTHON) -m pytest
+# Two checks at once, the longest first; all are begun, and one that fails fails them all.
+CHECKS := check-types check-imports check-templates check-django check-ruff
+# Four files side by side: tests wait more than they compute. The longest files come first
+# (tests/conftest.py), so that none of them is left for the end. What fails
+# beside three others is run once more alone, and fails if it fails again; both are printed.
+RUNS ?= 4
+PARALLEL := $(PYTEST) -n $(RUNS) --dist loadfile --no-loadscope-reorder
+ALONE := { [ $$? -eq 1 ] && echo "Once more, alone:" && $(PYTEST) --last-failed --last-failed-no-failures none
+# What meets neither database nor Redis ran in the first leg, and so did what one page
+# says: here the access matrix and the error shapes open every page.
+FULL := -m "not browser and not real and not deep and not bare" --ignore=tests/embedded \
+	--ignore-glob='tests/house/test_[dft]*' --ignore-glob='tests/*/test_*_page*' \
+	--ignore-glob='tests/venom_site/test_downloads*' --ignore=tests/history_app/test_recorder_survives.py
+BROWSER := -m "browser and not deep" -s -n 2 --dist loadfile
+# A real server waits most of its time for us: two files side by side, each process of
+# tests with servers of its own.
+REAL := -m real --timeout 900
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo stop worker test check test-full test-browser test-real test-deep messages migrations requirements bench bench-gateway clean secrets
+.PHONY: help setup run demo stop worker test check $(CHECKS) test-full test-browser test-real test-deep messages migrations requirements bench bench-gateway clean secrets
 
 help: ## List the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,34 +41,42 @@ worker: ## Run one more worker against the configured broker
 
 setup: $(STAMP) ## Install what developing and testing needs into .venv
 
+# Nothing is compiled ahead: tools and tests import a small part of what is installed.
 $(STAMP): requirements-dev.txt
 	@test -x $(PYTHON) || python3 -m venv $(VENV) || uv venv --seed $(VENV) || virtualenv $(VENV)
-	$(PYTHON) -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: -r requirements-dev.txt
+	$(PYTHON) -m pip install -q --disable-pip-version-check --no-compile --require-hashes --only-binary :all: -r requirements-dev.txt
 	@rm -f $(VENV)/.dev-*; touch $(STAMP)
 
 check: setup ## Linters, types, import contracts, Django's own checks
+	@$(MAKE) --no-print-directory --jobs 2 --keep-going $(CHECKS)
+
+check-types:
+	$(PYTHON) -m mypy .
+check-imports:
+	$(VENV)/bin/lint-imports
+check-templates:
+	$(PYTHON) -m djlint templates --lint --quiet
+# makemigrations runs the system checks itself, before it looks at the tables.
+check-django:
+	$(PYTHON) -m tests.commands makemigrations --check --dry-run
+check-ruff:
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy .
-	$(VENV)/bin/lint-imports
-	$(PYTHON) -m djlint templates --lint --quiet
-	$(PYTHON) -m tests.commands check
-	$(PYTHON) -m tests.commands makemigrations --check --dry-run
 
 test: check ## Linters and every test that needs no extra server
-	$(PYTEST)
+	$(PARALLEL) || $(ALONE); }
 
 test-full: setup ## The PostgreSQL and Redis leg; needs DATABASE_URL and REDIS_URL
-	$(PYTEST) -m "not browser and not real and not deep"
+	$(PARALLEL) $(FULL) || $(ALONE) $(FULL); }
 
 test-browser: setup ## Pages in a real browser; needs Chromium
-	$(PYTEST) -m "browser and not deep" -s
+	$(PYTEST) $(BROWSER) || $(ALONE) $(BROWSER) -n 0; }
 
 test-real: setup ## Against real foreign runtimes
-	$(PYTEST) -m "real"
+	$(PYTEST) $(REAL) -n 2 --dist loadfile || $(ALONE) $(REAL); }
 
 test-deep: setup ## Long series, run by hand
-	$(PYTEST) -m "deep" -s
+	$(PYTEST) -m "deep" -s --timeout 0
 
 messages: setup ## Collect and compile the texts for translators
 	$(PYTHON) -m tests.commands makemessages -l pl -l de --no-location --no-wrap -i .venv -i data -i build -i tests
@@ -67,7 +92,7 @@ requirements: ## Pin the requirements anew
 bench: setup ## Start-up, memory, idle cost, event latency
 	$(PYTHON) -m bench.house
 
-bench-gateway: setup ## What the gateway adds to a request
+bench-gateway: setup ## Our gateway beside LiteLLM and the bare upstream
 	$(PYTHON) -m bench.gateway
 
 clean: ## Remove caches; never data
