@@ -1,44 +1,44 @@
 """The wire to an Ollama server: its native API, in its own words.
 
-Used by `runtime_app/runtimes/ollama.py`. Reads have 2 s in all and are not retried
-(the health check asks again by itself); loading and the first token may take minutes.
-Facts about the answers: versions before 0.30 leave `capabilities` out.
+Used by `runtime_app/runtimes/ollama.py` and `models_app/providers/ollama.py`. Answers
+are read by `ollama_answers.py`. Nothing is retried here. An `error` in a body or a
+line is a failure whatever the status: a pull begins with 200 before anything is known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
-from venom_site.lib import http
+from venom_site.clients.ollama_answers import (
+    Answer,
+    ListedModel,
+    LoadedModel,
+    PullLine,
+    PullLines,
+    ShownModel,
+    answer_of,
+    entries_of,
+    listed,
+    loaded,
+    mapping,
+    shown,
+    text_of,
+)
+from venom_site.lib import http, http_patient
 from venom_site.lib.errors import WireError
+from venom_site.lib.http_answers import Unsupported
 
 READ_SECONDS = 2
+SHOW_SECONDS = 10  # reads the head of the model's file, from a disk that may sleep
+KEEP_SECONDS = 10  # nothing to load: it answers at once
+DELETE_SECONDS = 30  # many large files on a slow disk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListedModel:
-    """An installed model of `/api/tags`."""
-
-    name: str
-    size_bytes: int | None
-    digest: str
-    family: str
-    parameter_size: str
-    quantization: str
-    is_remote: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedModel:
-    """A model in memory, from `/api/ps`."""
-
-    name: str
-    size_bytes: int | None
-    size_vram_bytes: int | None
-    expires_at: str
-    context_length: int | None
+class _Limits(TypedDict):
+    keep_alive: str | int
+    seconds: float
+    check: Callable[[], None]
 
 
 class OllamaClient:
@@ -46,30 +46,94 @@ class OllamaClient:
 
     def __init__(self, base_url: str) -> None:
         self._base_url = base_url
-        self._wire = http.client(base_url, read_seconds=READ_SECONDS)
+        self._wire = http.client(base_url)
 
     def close(self) -> None:
         self._wire.close()
 
     def version(self) -> str:
-        return _text(_mapping(self._get("/api/version")), "version")
+        return text_of(mapping(self._get("/api/version")), "version")
 
     def tags(self) -> list[ListedModel]:
-        return [_listed(entry) for entry in _entries(self._get("/api/tags"))]
+        return [listed(entry) for entry in entries_of(self._get("/api/tags"))]
 
     def loaded(self) -> list[LoadedModel]:
-        return [_loaded(entry) for entry in _entries(self._get("/api/ps"))]
+        return [loaded(entry) for entry in entries_of(self._get("/api/ps"))]
+
+    def show(self, model: str) -> ShownModel:
+        answer = http.ask(
+            self._wire,
+            "POST",
+            "/api/show",
+            body={"model": model},
+            total_seconds=SHOW_SECONDS,
+        )
+        return shown(mapping(answer))
+
+    def delete(self, model: str) -> bool:
+        """Whether there was something to delete. Memory is not freed by it."""
+        try:
+            answer = http.ask(
+                self._wire,
+                "DELETE",
+                "/api/delete",
+                body={"model": model},
+                total_seconds=DELETE_SECONDS,
+            )
+        except Unsupported:
+            raise
+        except WireError as error:
+            if error.status != 404:
+                raise
+            return False
+        if answer is not None:
+            mapping(answer)
+        return True
+
+    def pull(
+        self,
+        model: str,
+        *,
+        on_line: Callable[[PullLine], None],
+        check: Callable[[], None],
+        idle_seconds: float = 90,
+    ) -> None:
+        """Bring the model into the server's store, going on where it was left.
+
+        Layers come one after another; small ones without a line of their own, large
+        ones perhaps without a last one. When `check` raises the connection is closed,
+        and the server ends the download unless somebody else waits for it too. It
+        retries silent parts itself after 30 s, hence the idle limit.
+        """
+        pulled = PullLines(on_line)
+        http_patient.follow_lines(
+            self._base_url,
+            "/api/pull",
+            {"model": model, "stream": True},
+            on_line=pulled.take,
+            check=check,
+            idle_seconds=idle_seconds,
+        )
+        if not pulled.is_complete:
+            raise WireError("The pull ended before the server said success.")
 
     def load(
         self,
         model: str,
         *,
-        keep_alive: str,
+        keep_alive: str | int,
         seconds: float,
         check: Callable[[], None],
     ) -> None:
-        """Bring the model into memory: a chat without messages."""
-        self._chat(model, [], keep_alive=keep_alive, seconds=seconds, check=check)
+        """Bring the model into memory: a chat without messages. One that only embeds
+        is refused there, so it embeds a word."""
+        limits: _Limits = {"keep_alive": keep_alive, "seconds": seconds, "check": check}
+        try:
+            self.chat(model, [], **limits)
+        except WireError as error:
+            if not _cannot_chat(error):
+                raise
+            self._answer("/api/embed", {"model": model, "input": "Hi"}, **limits)
 
     def chat_one_token(
         self,
@@ -83,83 +147,76 @@ class OllamaClient:
 
         `think` stays unset: a first token of thought is a token as well.
         """
-        asked = [{"role": "user", "content": "Hi"}]
-        answer = self._chat(
-            model, asked, keep_alive=keep_alive, seconds=seconds, check=check
+        answer = self.chat(
+            model,
+            [{"role": "user", "content": "Hi"}],
+            keep_alive=keep_alive,
+            seconds=seconds,
+            check=check,
+            options={"num_predict": 1},
         )
-        message = _mapping(answer.get("message", {}))
-        said = message.get("content") or message.get("thinking")
-        if not said and not answer.get("eval_count"):
+        if not (answer.text or answer.thinking or answer.output_tokens):
             raise WireError("It answered, but without a single token.")
-        return _text(answer, "model")
+        return answer.model
 
-    def _chat(
+    def keep(self, model: str, *, keep_alive: str | int) -> None:
+        """How long it stays in memory from now: 0 frees it as soon as its running
+        requests have ended, negative means for ever, empty the server's own default.
+
+        Loads the model when it is not in memory, except with 0. Memory is freed after
+        the answer, so who needs to know asks `loaded()`.
+        """
+        self.load(model, keep_alive=keep_alive, seconds=KEEP_SECONDS, check=_go_on)
+
+    def chat(
         self,
         model: str,
         messages: list[dict[str, str]],
         *,
-        keep_alive: str,
         seconds: float,
         check: Callable[[], None],
-    ) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": model, "messages": messages, "stream": False}
-        if messages:
-            body["options"] = {"num_predict": 1}
-        if keep_alive:
-            body["keep_alive"] = keep_alive
-        answer = http.ask_patiently(
-            self._base_url, "/api/chat", body, seconds=seconds, check=check
+        keep_alive: str | int = "",
+        options: dict[str, Any] | None = None,
+    ) -> Answer:
+        """One whole answer to a conversation; without messages it only loads."""
+        answer = self._answer(
+            "/api/chat",
+            {"model": model, "messages": messages, "stream": False},
+            seconds=seconds,
+            check=check,
+            keep_alive=keep_alive,
+            options=options,
         )
-        return _mapping(answer)
+        message = answer.get("message")
+        message = message if isinstance(message, dict) else {}
+        return answer_of(answer, text_of(message, "content"), message)
+
+    def _answer(
+        self,
+        path: str,
+        body: dict[str, Any],
+        *,
+        seconds: float,
+        check: Callable[[], None],
+        keep_alive: str | int,
+        options: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        if options:
+            body["options"] = options
+        if keep_alive != "":
+            body["keep_alive"] = keep_alive
+        answer = http_patient.ask_patiently(
+            self._base_url, path, body, seconds=seconds, check=check
+        )
+        return mapping(answer)
 
     def _get(self, path: str) -> Any:
         return http.ask(self._wire, "GET", path, total_seconds=READ_SECONDS)
 
 
-def _mapping(answer: Any) -> dict[str, Any]:
-    if not isinstance(answer, dict):
-        raise WireError("This does not answer as an Ollama server does.")
-    if isinstance(answer.get("error"), str):  # also in a body with status 200
-        raise WireError(http.quoted_error(answer)[: http.LONGEST_QUOTE])
-    return answer
+def _cannot_chat(error: WireError) -> bool:
+    return error.status == 400 and "does not support chat" in str(error)
 
 
-def _entries(answer: Any) -> list[dict[str, Any]]:
-    entries = _mapping(answer).get("models") or []
-    if not isinstance(entries, list):
-        raise WireError("This does not answer as an Ollama server does.")
-    return [entry for entry in entries if isinstance(entry, dict)]
-
-
-def _text(entry: dict[str, Any], field: str) -> str:
-    value = entry.get(field)
-    return value if isinstance(value, str) else ""
-
-
-def _number(entry: dict[str, Any], field: str) -> int | None:
-    value = entry.get(field)
-    return value if isinstance(value, int) else None
-
-
-def _listed(entry: dict[str, Any]) -> ListedModel:
-    details = entry.get("details")
-    details = details if isinstance(details, dict) else {}
-    return ListedModel(
-        name=_text(entry, "model") or _text(entry, "name"),
-        size_bytes=_number(entry, "size"),
-        digest=_text(entry, "digest"),
-        family=_text(details, "family"),
-        parameter_size=_text(details, "parameter_size"),
-        quantization=_text(details, "quantization_level"),
-        is_remote=bool(entry.get("remote_host")),
-    )
-
-
-def _loaded(entry: dict[str, Any]) -> LoadedModel:
-    return LoadedModel(
-        name=_text(entry, "model") or _text(entry, "name"),
-        size_bytes=_number(entry, "size"),
-        size_vram_bytes=_number(entry, "size_vram"),
-        expires_at=_text(entry, "expires_at"),
-        context_length=_number(entry, "context_length"),
-    )
+def _go_on() -> None:
+    """Nothing could ask for an end of what takes a moment."""

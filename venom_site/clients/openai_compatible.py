@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from venom_site.lib import http
+from venom_site.lib import http, http_patient
 from venom_site.lib.errors import WireError
 
 READ_SECONDS = 2
@@ -40,7 +40,7 @@ class OpenAICompatibleClient:
     def __init__(self, base_url: str, key: str = "") -> None:
         self._base_url = base_url
         self._key = key
-        self._wire = http.client(base_url, read_seconds=READ_SECONDS, key=key)
+        self._wire = http.client(base_url, key=key)
 
     def close(self) -> None:
         self._wire.close()
@@ -76,7 +76,7 @@ class OpenAICompatibleClient:
             "max_tokens": 1,
             "stream": False,
         }
-        answer = http.ask_patiently(
+        answer = http_patient.ask_patiently(
             self._base_url,
             f"{self._base_url}/chat/completions",
             body,
