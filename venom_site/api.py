@@ -19,8 +19,27 @@ from ninja.parser import Parser
 from ninja.utils import check_csrf
 
 from history_app.api import requests as history_requests
-from models_app.api import operations
-from runtime_app.api import activation, system
+from models_app.api import (
+    catalog,
+    details,
+    install,
+    models,
+    news,
+    operations,
+    prepare,
+)
+from runtime_app.api import (
+    activation,
+    alerts,
+    memory,
+    parameters,
+    servers,
+    sessions,
+    system,
+    tasks,
+    trials,
+)
+from runtime_app.api import models as listed_models
 from venom_site.lib import problems
 from venom_site.lib.access import Principal, Scope, needs, require
 from venom_site.lib.errors import (
@@ -100,9 +119,25 @@ api = NinjaAPI(
     urls_namespace="api",
 )
 api.add_router("/models/operations", operations.router, tags=["operations"])
+api.add_router("/models", install.router, tags=["models"])
+api.add_router("/models", catalog.router, tags=["models"])
+api.add_router("/models", details.router, tags=["models"])
+api.add_router("/models", news.router, tags=["models"])
+api.add_router("/models", prepare.router, tags=["models"])
 api.add_router("/models", activation.router, tags=["models"])
+api.add_router("/models", listed_models.router, tags=["models"])
+api.add_router("/models", memory.router, tags=["models"])
+api.add_router("/models", models.router, tags=["models"])
 api.add_router("/system", system.router, tags=["runtimes"])
+api.add_router("/system", servers.router, tags=["runtimes"])
+api.add_router("/alerts", alerts.router, tags=["alerts"])
+api.add_router("/tasks", tasks.router, tags=["tasks"])
+api.add_router("/sessions", sessions.router, tags=["tasks"])
 api.add_router("/history", history_requests.router, tags=["requests"])
+# Last, since a name matches anything: every fixed path under /models stands above it.
+api.add_router("/models", parameters.router, tags=["models"])
+api.add_router("/models", trials.router, tags=["models"])
+api.add_router("/models", models.named, tags=["models"])
 
 
 @needs(Scope.READ)

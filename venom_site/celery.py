@@ -34,8 +34,18 @@ def _every(seconds: float, task: str) -> dict[str, Any]:
 app.conf.beat_schedule = {
     "operation sweep": _every(5, "models_app.sweep_operations"),
     "runtime health": _every(5, "runtime_app.fan_out_health"),
+    "samples": _every(10, "runtime_app.fan_out_samples"),
+    "samples grow coarser": _every(60, "runtime_app.thin_samples"),
+    "alerts": _every(15, "runtime_app.close_alerts"),
+    "model discovery": _every(600, "models_app.fan_out_discovery"),
+    "model use": _every(60, "models_app.count_use"),
+    "catalogues": _every(1800, "models_app.refresh_catalogues"),
+    "kept answers": _every(24 * 3600, "models_app.forget_kept_answers"),
     "lost requests": _every(60, "history_app.mark_lost_requests"),
+    "lost tasks": _every(60, "runtime_app.mark_lost_tasks"),
+    "dead gateways": _every(15, "runtime_app.forget_dead_gateways"),
     "retention": _every(24 * 3600, "history_app.apply_retention"),
+    "server logs": _every(24 * 3600, "runtime_app.fan_out_log_rotation"),
     "housekeeping": _every(3600, "runtime_app.forget_expired"),
 }
 app.conf.beat_max_loop_interval = 5
@@ -43,11 +53,12 @@ app.conf.beat_max_loop_interval = 5
 
 @worker_ready.connect
 def _at_worker_start(**_: object) -> None:
-    from models_app.services import sweep
+    from models_app.services import discovery, sweep
     from runtime_app.services import seeding
 
     sweep.at_worker_start()
     seeding.at_worker_start()
+    discovery.at_worker_start()
 
 
 @worker_shutting_down.connect

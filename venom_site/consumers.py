@@ -152,7 +152,8 @@ class EventSocket(Socket):
     by_key = True
 
     def hear(self, event: dict[str, Any]) -> None:
-        own = event["data"].get("operation_id") or event["id"]
+        data = event["data"]
+        own = data.get("operation_id") or data.get("task_id") or event["id"]
         self._pending[f"{event['type']} {own}"] = event
         self._wake.set()
 

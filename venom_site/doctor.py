@@ -27,6 +27,7 @@ from models_app.models import Node
 from runtime_app.choices import RuntimeStatus
 from runtime_app.governance.credentials import undecryptable
 from runtime_app.models import Runtime
+from venom_site.clients import hardware, systemd
 from venom_site.diagnosis import Finding, bad, database, explain, migrations, ok, warn
 from venom_site.lib.logging import without_secrets
 
@@ -142,6 +143,16 @@ def disk() -> Finding:
     return ok("disk", sentence)
 
 
+def gpus() -> Finding:
+    """None is normal; a driver that was updated and not loaded anew is not."""
+    found = hardware.gpus()
+    if fault := without_secrets(hardware.gpu_fault()):
+        sentence = f"The library of the GPU's driver fails ({fault})."
+        remedy = "See what nvidia-smi says; start the machine anew after an update."
+        return warn("gpus", sentence, remedy)
+    return ok("gpus", ", ".join(gpu.name for gpu in found) or "There is none.")
+
+
 def runtimes() -> Iterator[Finding]:
     rows = list(Runtime.objects.of_profile().in_order())
     for row in rows:
@@ -155,6 +166,18 @@ def runtimes() -> Iterator[Finding]:
     if not rows:
         sentence = f"The profile {settings.RUNTIME_PROFILE} shows no runtime."
         yield warn("runtimes", sentence, "Add a server on /runtimes/.")
+
+
+def units() -> Finding:
+    """Without systemd nothing is broken; who chose the user scope expects units."""
+    scope = settings.ENV.VENOM_SYSTEMD_SCOPE
+    missing = systemd.absence(scope)
+    if not missing:
+        return ok("units", f"systemd answers, scope {scope}: its units are used.")
+    if scope == "user":
+        remedy = "See “User scope” in scripts/systemd/README.md."
+        return warn("units", missing, remedy)
+    return ok("units", missing)
 
 
 def keys() -> Finding:
@@ -196,6 +219,7 @@ Look = Callable[[], Finding | Iterator[Finding]]
 LOOKS: tuple[tuple[str, Look], ...] = (
     ("folders", folders),
     ("disk", disk),
+    ("gpus", gpus),
     ("broker", broker),
     ("socket layer", socket_layer),
     ("database", database),
@@ -203,6 +227,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("worker", worker),
     ("scheduler", scheduler),
     ("runtimes", runtimes),
+    ("units", units),
     ("keys", keys),
     ("clock", clock),
 )

@@ -12,6 +12,7 @@ from django.utils.functional import SimpleLazyObject
 
 from models_app.models import Operation
 from runtime_app.services.active import chip
+from runtime_app.services.alert_lists import standing
 from venom_site import VERSION
 from venom_site.lib.access import Principal
 
@@ -45,6 +46,7 @@ def context(request: HttpRequest) -> dict[str, Any]:
         "theme": theme if theme in THEMES else "",
         "chip": SimpleLazyObject(chip) if principal else None,
         "nav_counts": SimpleLazyObject(nav_counts) if principal else None,
+        "standing": SimpleLazyObject(standing) if principal else None,
         "can": Can(principal),
         "product_version": VERSION,
         "live_topics": FRAME,

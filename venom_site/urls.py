@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.i18n import set_language
 
+from runtime_app.api.metrics import metrics
 from venom_site.api import api, docs
 from venom_site.lib.access import open_to_all
 from venom_site.readiness import readyz
@@ -16,6 +17,7 @@ urlpatterns = [
     path("", include("history_app.urls")),
     path("set-language/", open_to_all(set_language), name="set-language"),
     path("readyz", readyz, name="readyz"),
+    path("metrics", metrics, name="metrics"),
     path("api/docs", docs, name="api-docs"),
     path("api/v1/", api.urls),
     path("admin/", admin.site.urls),

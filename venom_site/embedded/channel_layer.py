@@ -20,6 +20,7 @@ import stat
 import tempfile
 import time
 import weakref
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ class LocalSocketChannelLayer(InMemoryChannelLayer):
         self._close_sender = weakref.finalize(self, self._sender.close)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ear: _Ear | None = None
+        self._stuck: set[Path] = set()  # listeners that took the last event never
 
     async def group_add(self, group: str, channel: str) -> None:
         """Adds the channel; the first one makes this process listen."""
@@ -105,16 +107,19 @@ class LocalSocketChannelLayer(InMemoryChannelLayer):
         """The same for plain code, from any thread of any process.
 
         On a running event loop it does not wait: what a full listener cannot take is
-        dropped there.
+        dropped there. One that hangs is waited for once, not with every event.
         """
         datagram = self._pack(group, message)
         full = self._offer(datagram, self._listeners())
+        stuck = self._stuck.intersection(full)
+        late = [path for path in full if path not in stuck]
         for pause in () if _on_a_loop() else PAUSES_WHEN_FULL_SECONDS:
-            if not full:
-                return
+            if not late:
+                break
             time.sleep(pause)
-            full = self._offer(datagram, full)
-        _note_dropped(group, full)
+            late = self._offer(datagram, late)
+        self._stuck = stuck.union(late)
+        _note_dropped(group, self._stuck)
 
     async def close(self) -> None:
         """Stops listening and sending for good."""
@@ -126,8 +131,9 @@ class LocalSocketChannelLayer(InMemoryChannelLayer):
         return json.dumps([group, message]).encode()
 
     def _listeners(self) -> list[Path]:
-        try:
-            return list(self.directory.glob("*.sock"))
+        try:  # for each event: `Path.glob` takes twice as long (measured)
+            names = os.listdir(self.directory)  # noqa: PTH208
+            return [self.directory / name for name in names if name.endswith(".sock")]
         except OSError:
             return []  # the folder was removed: nobody listens
 
@@ -221,6 +227,6 @@ def _on_a_loop() -> bool:
     return True
 
 
-def _note_dropped(group: str, full: list[Path]) -> None:
+def _note_dropped(group: str, full: Collection[Path]) -> None:
     if full:
         logger.info("event dropped, listeners are busy group=%s", group)

@@ -72,6 +72,15 @@ class StopSignals:
     def _note(self, _number: int, _frame: FrameType | None) -> None:
         self.count += 1
 
+    def ignore(self) -> None:
+        """Makes further signals harmless: nothing is left that they could stop.
+
+        While the interpreter ends it takes our handlers away, and whoever goes on
+        pressing Ctrl-C would turn an orderly end into a death by SIGINT.
+        """
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
     def asked(self) -> bool:
         """Whether a stop was asked for."""
         return self.count > 0
@@ -132,6 +141,7 @@ class Supervisor:
         """Ends every child: a request, a time of grace, then force."""
         deadline = time.monotonic() + self.grace_seconds
         self._end(self._children[::-1], deadline)
+        self.signals.ignore()
 
     def _start(self, child: _Child) -> None:
         child.started_at = time.monotonic()

@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -26,6 +27,8 @@ from venom_site.embedded.supervisor import Role, StopSignals, Supervisor, say
 RELEASE_SECONDS = 10.0  # the children of a killed `up` are gone after 8 s
 NEIGHBOURS_SECONDS = 10.0
 DOWN_SECONDS = 12.0
+END_SECONDS = 9.5  # for servers of ours, beside our own processes
+UNLOAD_SECONDS = 8.0  # 5 s for the servers, the rest for the command's own start
 
 
 def main(argv: Sequence[str], folder: Path) -> int:
@@ -115,9 +118,45 @@ def _serve(place: Place, signals: StopSignals) -> int:
             _keep_running(supervisor, place)
         say("Stopping…")
     finally:
+        ends = time.monotonic() + END_SECONDS
+        ending = _begin_ending_servers(place, environment)
         supervisor.stop()
+        _see_servers_ended(ending, ends)
     say("Stopped.")
     return 0
+
+
+def _begin_ending_servers(
+    place: Place, environment: dict[str, str]
+) -> subprocess.Popen[bytes] | None:
+    """Stop the servers that we started, beside our own processes; None where there are
+    none: each has a note beside its launch file."""
+    if not list((place.data_dir / "runtimes").glob("*.process")):
+        return None
+    command = [sys.executable, "manage.py", "runtimes", "unload-all", "--now", "--ours"]
+    try:
+        return subprocess.Popen(  # noqa: S603 - a fixed command
+            command,
+            cwd=place.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except OSError as failure:
+        say(f"The servers that Venom started may still run: {failure}.")
+        return None
+
+
+def _see_servers_ended(ending: subprocess.Popen[bytes] | None, ends: float) -> None:
+    """It has been at work as long as our own processes took to end."""
+    if ending is None:
+        return
+    try:
+        ending.wait(max(0.1, ends - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        ending.kill()
+        ending.wait()
+        say("Servers that Venom started may still run; the next start finds them.")
 
 
 def _demo_key_command() -> list[str]:
@@ -189,6 +228,7 @@ def _down(place: Place) -> int:
     if holder is None or not lock.is_held():
         say("Venom is not running.")
         return 0
+    _unload_models(place)
     try:
         os.kill(holder.pid, signal.SIGTERM)
     except PermissionError:
@@ -204,3 +244,38 @@ def _down(place: Place) -> int:
         time.sleep(0.05)
     say("Stopped.")
     return 0
+
+
+def _unload_models(place: Place) -> None:
+    """Free the runtimes' memory and say what was done; a failure stops no stop."""
+    environment = place.child_environment(os.environ)
+    if place.demo:
+        environment |= _neighbours_of(place)
+    command = [sys.executable, "manage.py", "runtimes", "unload-all", "--now"]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed command
+            command,
+            cwd=place.folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=UNLOAD_SECONDS,
+            check=True,
+        )
+    except subprocess.TimeoutExpired:
+        say("The runtimes took too long to unload their models.")
+    except (OSError, subprocess.CalledProcessError):
+        return
+    else:
+        for line in done.stdout.splitlines():
+            say(line)
+
+
+def _neighbours_of(place: Place) -> dict[str, str]:
+    """Where the practice servers of a running demo are."""
+    try:
+        text = (place.run_dir / "demo.json").read_text(encoding="utf-8")
+        written: dict[str, str] = json.loads(text)
+    except (OSError, ValueError):
+        return {}
+    return written

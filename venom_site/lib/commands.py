@@ -17,7 +17,8 @@ from venom_site.lib.logging import channel, without_secrets
 
 
 class ProductCommand(BaseCommand):
-    """`handle` may raise what services raise; people read a sentence, exit code 1."""
+    """`handle` may raise what services raise: people read a sentence, scripts the code
+    behind it, and the exit code is 1."""
 
     requires_system_checks: list[str] = []
 
@@ -26,7 +27,7 @@ class ProductCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except VenomError as error:
-            raise CommandError(str(error)) from None
+            raise CommandError(f"{error} ({error.code})") from None
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from None
         except (DatabaseError, InterfaceError) as error:

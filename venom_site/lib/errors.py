@@ -6,12 +6,20 @@ toast or as an OpenAI error object. Views do not catch them.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-Message = str | Promise
+
+class Storable(Protocol):
+    """Words that `str()` says in the language that is active then, and that rows keep
+    as a code with its values."""
+
+    def stored(self) -> str: ...
+
+
+Message = str | Promise | Storable
 
 
 class VenomError(Exception):
@@ -28,6 +36,16 @@ class VenomError(Exception):
 
     def __str__(self) -> str:
         return str(self.message)
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether its message is a code with values rather than a sentence."""
+        return not isinstance(self.message, str | Promise)
+
+    def stored(self) -> str:
+        """As a row keeps it, so that who reads it later has it in their language."""
+        said = self.message
+        return str(said) if isinstance(said, str | Promise) else said.stored()
 
 
 class BadRequest(VenomError):
@@ -88,6 +106,50 @@ class OperationConflict(Conflict):
 
 class ModelNotInstalled(Conflict):
     code = "model_not_installed"
+
+
+class ModelActive(Conflict):
+    """It answers requests now: another one must become active first."""
+
+    code = "model_active"
+
+
+class ModelPinned(Conflict):
+    code = "model_pinned"
+
+
+class DoesNotFit(Conflict):
+    """`limit` is `quota`, `disk` or `memory`; `needed_bytes`, `free_bytes` say it."""
+
+    code = "does_not_fit"
+
+
+class ConfirmRequired(Conflict):
+    """Too large to start without a word; `size_bytes` says how large."""
+
+    code = "confirm_required"
+
+
+class IncompatibleRuntime(Conflict):
+    code = "incompatible_runtime"
+
+
+class AmbiguousName(Conflict):
+    """The name is held from several providers; `providers` lists them."""
+
+    code = "ambiguous_name"
+
+
+class SeveralRevisions(Conflict):
+    """The name has several revisions and one must be meant; `revisions` lists them."""
+
+    code = "several_revisions"
+
+
+class ForeignFolder(Conflict):
+    """The model lies where we never write; `path` and `owner` say whose it is."""
+
+    code = "foreign_folder"
 
 
 class PayloadTooLarge(VenomError):

@@ -67,7 +67,7 @@ class Ear:
         self._channel, self._heard_at = "", 0.0
 
     async def _keep(self, work: Callable[[], Any]) -> None:
-        while True:
+        while _is_wanted():
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a driver's own, and it returns
@@ -79,7 +79,7 @@ class Ear:
         channel = self._channel = await layer.new_channel()
         await layer.group_add(GROUP, channel)
         try:
-            while True:
+            while _is_wanted():
                 self._tell(await layer.receive(channel))
         finally:
             await layer.group_discard(GROUP, channel)
@@ -96,11 +96,18 @@ class Ear:
     async def _ping(self) -> None:
         """Also joins again: somebody may have removed the folder of sockets."""
         layer: Any = get_channel_layer()
-        while True:
+        while _is_wanted():
             if self._channel:
                 await layer.group_add(GROUP, self._channel)
             await layer.group_send(GROUP, {"type": "venom.ping", "of": self._name})
             await asyncio.sleep(PING_SECONDS if self._heard.is_set() else 0.05)
+
+
+def _is_wanted() -> bool:
+    """Whether nobody cancelled this task: a driver may swallow that in the middle of a
+    call, and whoever cancelled would wait for ever (seen with Redis)."""
+    task = asyncio.current_task()
+    return task is None or not task.cancelling()
 
 
 _ears: WeakKeyDictionary[asyncio.AbstractEventLoop, Ear] = WeakKeyDictionary()

@@ -26,6 +26,37 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 
+# What the pattern finds begins with one of these or with a login in an address. To look
+# for them first costs a twentieth of the pattern (measured: 92 µs for 500 characters);
+# as bytes, because folding the case of other letters than ASCII's costs half of that.
+_MARKS = (b"venom_", b"sk-", b"hf_", b"aiza", b"bearer", b"basic", b"/welcome/")
+_NAMES = (
+    *(b"token", b"secret", b"password", b"passwd"),
+    *(b"api_key", b"api-key", b"apikey"),
+)
+# Also as JSON escapes it, for texts that are looked at before they are unpacked.
+_VALUE_FOLLOWS = re.compile(rb"[\s\"'\\nrtu0-9a-f\x80-\xff]*[=:]")
+
+
+def may_hold_secrets(text: str) -> bool:
+    """False when `without_secrets` would change nothing; true is only a suspicion."""
+    plain = text.encode("utf-8", "surrogatepass").lower()
+    if b"://" in plain and b"@" in plain:
+        return True
+    if any([mark in plain for mark in _MARKS]):  # noqa: C419 - a list is twice as fast
+        return True
+    named = [name for name in _NAMES if name in plain]
+    return any(_is_given(name, plain) for name in named)
+
+
+def _is_given(name: bytes, plain: bytes) -> bool:
+    place = plain.find(name)
+    while place >= 0:
+        if _VALUE_FOLLOWS.match(plain, place + len(name)):
+            return True
+        place = plain.find(name, place + 1)
+    return False
+
 
 def _masked(match: re.Match[str]) -> str:
     if match["key"]:
@@ -35,7 +66,7 @@ def _masked(match: re.Match[str]) -> str:
 
 def without_secrets(text: str) -> str:
     """`text` with every credential-like part replaced by `…`."""
-    return _SECRETS.sub(_masked, text)
+    return _SECRETS.sub(_masked, text) if may_hold_secrets(text) else text
 
 
 OWN = ("venom_site", "models_app", "runtime_app", "history_app")
@@ -54,6 +85,8 @@ FOREIGN = {
     "uvicorn.error": "WARNING",
     "uvicorn.access": "ERROR",
 }
+# uvicorn puts a line together for each answer as long as somebody could hear it.
+UNHEARD = frozenset({"uvicorn.access"})
 
 
 class RequestIdFilter(logging.Filter):
@@ -89,7 +122,7 @@ def configuration(*, level: str = "INFO") -> dict[str, object]:
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {name: {"level": level} for name in OWN}
         | {
-            name: {"handlers": [], "propagate": True, "level": least}
+            name: {"handlers": [], "propagate": name not in UNHEARD, "level": least}
             for name, least in FOREIGN.items()
         },
     }

@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 
 R = TypeVar("R", bound=HttpResponse)
 CONTENT_TYPE = "application/problem+json"
+METRICS = "/metrics"  # outside the API, where Prometheus looks
 
 
 # Read from above: the first row that fits says what an error of Django's, or of a
@@ -97,7 +98,9 @@ def problem(error: VenomError) -> dict[str, Any]:
 
 
 def is_api(path: str) -> bool:
-    """Whether answers at `path` are JSON; the API browser is a page."""
+    """Whether programs ask at `path`; the API browser is a page."""
+    if path == METRICS:
+        return True
     return path.startswith("/api/") and not path.startswith("/api/docs")
 
 

@@ -12,7 +12,7 @@ import hashlib
 import mimetypes
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -69,6 +69,18 @@ class VersionedStaticStorage(StaticFilesStorage):
     """`{% static %}` → `/static/css/ui.css?v=0123456789ab`."""
 
     def url(self, name: str | None) -> str:
+        if settings.DEBUG or not name:
+            return self._url(name)
+        if name not in self._urls:
+            self._urls[name] = self._url(name)
+        return self._urls[name]
+
+    @cached_property
+    def _urls(self) -> dict[str, str]:
+        """Files do not change while we run; a page may name one hundreds of times."""
+        return {}
+
+    def _url(self, name: str | None) -> str:
         address = super().url(name)
         file = find(name) if name else None
         return f"{address}?v={file.version}" if file else address

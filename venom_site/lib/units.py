@@ -48,6 +48,22 @@ def count_text(number: int | None) -> str:
     return NONE if number is None else f"{int(number):,}".replace(",", THIN_SPACE)
 
 
+def percent_text(number: float | None) -> str:
+    """0 %, 0.9 %, 12 %, and < 0.1 % for what is not nothing."""
+    if number is None:
+        return NONE
+    if 0 < number < 0.05:
+        return f"< {decimal(0.1, 1)} %"
+    return f"{decimal(number, 0 if number >= 10 or number == 0 else 1)} %"
+
+
+def dollars_text(amount: float | None) -> str:
+    """$0.41, $0.0002: cents, and of a single request what it really took."""
+    if amount is None:
+        return NONE
+    return f"${decimal(amount, 4 if 0 < amount < 0.01 else 2)}"
+
+
 def duration_text(seconds: float | None) -> str:
     """42 ms, 1.21 s, 41 s, 4:12, 1:02:03: never more digits than mean something."""
     if seconds is None or seconds < 0:
@@ -59,6 +75,13 @@ def duration_text(seconds: float | None) -> str:
     if seconds < 59.5:
         return f"{decimal(seconds, 2 if seconds < 10 else 0)} s"
     minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def clock_text(seconds: float) -> str:
+    """0:07, 4:12, 1:02:03: what a countdown shows."""
+    minutes, rest = divmod(int(max(0, seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 

@@ -7,12 +7,14 @@ they never query, never read the request and never decide what a status means to
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from django import template
 from django.templatetags.static import static
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -34,30 +36,35 @@ class Progressing(Protocol):
     bytes_done: int | None
     bytes_total: int | None
     speed_bps: float | None
-    eta_seconds: float | None
     message: str
-    is_stalled: bool
+
+    @property
+    def eta_seconds(self) -> float | None: ...
+
+    @property
+    def is_stalled(self) -> bool: ...
 
 
 class Answered(Protocol):
-    """What the result pill and the timing bar read of a request record."""
+    """What the result pill reads of a request record."""
 
     status: str
     http_status: int | None
     partial: bool
     fallback: bool
-    ttft_ms: float | None
-    duration_seconds: float | None
 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
     """A symbol of the sprite, always beside a word or inside a named control."""
-    return format_html(
-        '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>',
-        static("icons.svg"),
-        name,
-    )
+    return _symbol(static("icons.svg"), name)
+
+
+@lru_cache(maxsize=256)
+def _symbol(sprite: str, name: str) -> SafeString:
+    """Some pages show hundreds of them."""
+    markup = '<svg class="i" aria-hidden="true"><use href="{}#{}"/></svg>'
+    return format_html(markup, sprite, name)
 
 
 @register.simple_tag
@@ -102,6 +109,20 @@ def operation_pill(operation: Progressing) -> SafeString:
 
 
 @register.simple_tag
+def step_pill(state: str, status: str) -> SafeString:
+    """How far a step is; where somebody stopped the work, it did not fail."""
+    stopped = state == "failed" and status == "cancelled"
+    return status_pill("step_state", "cancelled" if stopped else state)
+
+
+@register.filter
+def step_title(name: str) -> str:
+    """What a step does; one we have no words for is shown a little tidied."""
+    known = pill_of("step", name)
+    return str(known.text) if known else phase_words(name)
+
+
+@register.simple_tag
 def request_pill(record: Answered) -> SafeString:
     """How a request ended; an answer that was cut or came from elsewhere says so."""
     if record.status in {"COMPLETED", "FAILED"} and record.partial:
@@ -116,6 +137,7 @@ def request_pill(record: Answered) -> SafeString:
 register.filter("bytes", units.size_text)
 register.filter("memory", units.memory_text)
 register.filter("count", units.count_text)
+register.filter("dollars", units.dollars_text)
 register.filter("duration", units.duration_text)
 register.filter("milliseconds", units.milliseconds_text)
 register.filter("time_left", units.time_left_text)
@@ -151,6 +173,32 @@ def ago(moment: datetime | None) -> SafeString:
 
 
 @register.simple_tag
+def until(moment: datetime | None) -> SafeString:
+    """4:12, the time that is left; the script counts it down and stops at 0:00."""
+    if moment is None:
+        return format_html("{}", units.NONE)
+    left = max(0.0, (moment - timezone.now()).total_seconds())
+    return format_html(
+        '<time datetime="{0}" title="{1}" data-until="{0}">{2}</time>',
+        moment.isoformat(),
+        exact(moment),
+        units.clock_text(round(left)),
+    )
+
+
+@register.simple_tag
+def elapsed(moment: datetime) -> SafeString:
+    """0:07, the time since then; the script goes on counting."""
+    seconds = max(0.0, (timezone.now() - moment).total_seconds())
+    return format_html(
+        '<time datetime="{}" title="{}" data-since>{}</time>',
+        moment.isoformat(),
+        exact(moment),
+        units.clock_text(seconds),
+    )
+
+
+@register.simple_tag
 def clock(moment: datetime | None) -> SafeString:
     """12:41:07 today, 20 Nov 12:41 before, with the exact time as title."""
     if moment is None:
@@ -163,6 +211,25 @@ def clock(moment: datetime | None) -> SafeString:
         exact(moment),
         date_format(local, "H:i:s" if today else "j M H:i"),
     )
+
+
+@register.filter
+def clock_of(timestamp: str) -> str:
+    """12:41:07.123 of an ISO time as traces hold it; what is none is shown as it is."""
+    try:
+        moment = parse_datetime(timestamp)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        return timestamp
+    local = timezone.localtime(moment)
+    return f"{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+
+
+@register.filter
+def tidied(code: str) -> str:
+    """first_token → first token."""
+    return code.replace("_", " ")
 
 
 def exact(moment: datetime) -> str:
@@ -182,12 +249,6 @@ def percent_of(part: float | None, whole: float | None) -> int:
     if not part or not whole:
         return 0
     return max(0, min(100, round(100 * part / whole)))
-
-
-@register.filter
-def first_token_share(record: Answered) -> int:
-    """How much of an answer's time passed before its first token, in percent."""
-    return percent_of(record.ttft_ms, (record.duration_seconds or 0) * 1000)
 
 
 @register.filter
