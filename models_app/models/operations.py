@@ -18,14 +18,18 @@ from models_app.choices import (
     FINISHED_STATUSES,
     OPEN_STATUSES,
     PAUSABLE,
-    LogLevel,
     OperationStatus,
     OperationType,
     PendingPhase,
 )
 from models_app.models.nodes import Node
+from models_app.models.operation_steps import Step, steps_of
 from models_app.querysets import OperationQuerySet
+from models_app.reasons import read_stored
 from venom_site.lib.ids import uuid7
+
+if TYPE_CHECKING:
+    from models_app.models.operation_log import OperationLogLine
 
 LOG_LINES_SHOWN = 500
 STALLED_AFTER = timedelta(seconds=20)
@@ -88,6 +92,7 @@ class Operation(models.Model):
     message = models.CharField(_("message"), max_length=500, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_code = models.CharField(_("error code"), max_length=60, blank=True)
+    reason = models.TextField(_("reason as a code"), blank=True)
 
     started_by = models.CharField(_("started by"), max_length=150, blank=True)
     request_id = models.CharField(_("request id"), max_length=64, blank=True)
@@ -171,6 +176,11 @@ class Operation(models.Model):
         return gettext("%(verb)s %(name)s") % {"verb": verb, "name": name}
 
     @property
+    def why(self) -> str:
+        """Why it failed, in the reader's language where it was kept as a reason."""
+        return str(read_stored(self.reason)) if self.reason else self.error
+
+    @property
     def is_running(self) -> bool:
         return self.status == OperationStatus.IN_PROGRESS
 
@@ -187,6 +197,23 @@ class Operation(models.Model):
             and moved is not None
             and (timezone.now() - moved > STALLED_AFTER)
         )
+
+    @property
+    def is_conversion(self) -> bool:
+        """An install that fetches nothing: it makes another form of what lies here."""
+        return "convert_from" in self.params
+
+    @property
+    def makes_room_for(self) -> str:
+        """The model for which this one has to leave memory; empty for every operation
+        that somebody asked for."""
+        return str(self.params.get("makes_room_for", ""))
+
+    @property
+    def must_undo(self) -> bool:
+        """It has changed what only its own work can bring back: whatever ends it, a
+        worker has to go through it once more."""
+        return bool(self.checkpoint.get("undo"))
 
     @property
     def can_cancel(self) -> bool:
@@ -222,13 +249,20 @@ class Operation(models.Model):
 
     @property
     def waiting_for_id(self) -> UUID | None:
-        """Id of the running operation that holds this one's lock, if any."""
-        if self.status != OperationStatus.PENDING or not self.lock_key:
+        """Id of the running operation that holds this one's lock, or of the first of
+        those that fill the cap of its type."""
+        may_wait = self.lock_key or self.phase == PendingPhase.WAITING
+        if self.status != OperationStatus.PENDING or not may_wait:
             return None
         if not hasattr(self, "holder_id"):
-            rows = Operation.objects.running().filter(lock_key=self.lock_key)
-            self.holder_id = rows.values_list("pk", flat=True).first()
+            row = Operation.objects.for_display().filter(pk=self.pk).first()
+            self.holder_id = row.holder_id if row else None
         return self.holder_id
+
+    @property
+    def steps(self) -> list[Step]:
+        """What this kind of work goes through and how far it has come."""
+        return steps_of(self)
 
     @cached_property
     def log_lines(self) -> list[OperationLogLine]:
@@ -240,23 +274,3 @@ class Operation(models.Model):
         """The holder itself; lists fetch all of theirs at once (`with_holders`)."""
         pk = self.waiting_for_id
         return Operation.objects.filter(pk=pk).first() if pk else None
-
-
-class OperationLogLine(models.Model):
-    """One line of an operation's log; its id is the SSE event id of that line."""
-
-    operation = models.ForeignKey(
-        Operation, on_delete=models.CASCADE, related_name="lines"
-    )
-    at = models.DateTimeField(_("at"), default=timezone.now)
-    level = models.CharField(_("level"), max_length=7, choices=LogLevel)
-    line = models.TextField(_("line"))
-
-    class Meta:
-        verbose_name = _("log line")
-        verbose_name_plural = _("log lines")
-        ordering = ("id",)
-        indexes = [models.Index(fields=("operation", "id"), name="operation_log")]
-
-    def __str__(self) -> str:
-        return self.line
