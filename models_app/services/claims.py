@@ -19,15 +19,17 @@ from django.db.models import F, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone, translation
 
-from models_app.choices import MOST_RUNNING, LogLevel, OperationStatus, PendingPhase
-from models_app.models import Node, Operation
-from models_app.services import operations
+from models_app.choices import LogLevel, OperationStatus, PendingPhase
+from models_app.models import Operation
+from models_app.querysets import OperationQuerySet
+from models_app.services import operation_rows, turns
 from models_app.services.work import (
     AWAY,
     DRAINING,
     Cancelled,
     Draining,
     Interrupted,
+    Line,
     Paused,
     Stopped,
     Work,
@@ -49,21 +51,10 @@ def claim(pk: UUID | str) -> Work | None:
     try:
         with transaction.atomic():
             operation = Operation.objects.select_related("node").filter(pk=pk).first()
-            if operation is None or _too_many(operation):
+            if operation is None:
                 return None
-            claimed = Operation.objects.startable().first_of_lock().filter(pk=pk)
-            taken = claimed.update(
-                status=OperationStatus.IN_PROGRESS,
-                claim_token=token,
-                worker=processes.identity(settings.NODE),
-                attempts=F("attempts") + 1,
-                started_at=Coalesce(F("started_at"), Value(timezone.now())),
-                progressed_at=timezone.now(),
-                phase="starting",
-            )
-            if taken:
-                operation.refresh_from_db()
-                operations.announce(operation)
+            if turns.has_come(operation) and _take(operation, token):
+                operation_rows.announce(operation)
                 return Work(operation, token)
     except IntegrityError:
         logger.debug("another operation holds the lock operation=%s", pk)
@@ -71,32 +62,28 @@ def claim(pk: UUID | str) -> Work | None:
     return None
 
 
-def _too_many(operation: Operation) -> bool:
-    """Whether the cap of its type is reached on its node.
-
-    The node's row is locked, else eight claims at once would all count too few
-    (PostgreSQL; on SQLite the transaction itself is the lock).
-    """
-    most = MOST_RUNNING.get(operation.operation_type)
-    if most is None:
-        return False
-    Node.objects.select_for_update().get(pk=operation.node_id)
-    return _running_like(operation) >= most
-
-
-def _running_like(operation: Operation) -> int:
-    running = Operation.objects.running().filter(
-        operation_type=operation.operation_type, node_id=operation.node_id
+def _take(operation: Operation, token: UUID) -> bool:
+    claimed = Operation.objects.startable().first_of_lock().filter(pk=operation.pk)
+    taken = claimed.update(
+        status=OperationStatus.IN_PROGRESS,
+        claim_token=token,
+        worker=processes.identity(settings.NODE),
+        attempts=F("attempts") + 1,
+        started_at=Coalesce(F("started_at"), Value(timezone.now())),
+        progressed_at=timezone.now(),
+        phase="starting",
     )
-    return running.count()
+    if taken:
+        operation.refresh_from_db()
+    return bool(taken)
 
 
 def _mark_waiting(pk: UUID | str) -> None:
-    """Show that it waits for its lock; nothing to show for one that ended or runs."""
+    """Show that it waits for another; nothing to show for one that ended or runs."""
     fresh = (PendingPhase.QUEUED, PendingPhase.SCHEDULED)
-    queued = Operation.objects.startable().exclude(lock_key="")
-    if queued.filter(pk=pk, phase__in=fresh).update(phase=PendingPhase.WAITING):
-        operations.announce(operations.get_operation(pk))
+    queued = Operation.objects.startable().filter(pk=pk, phase__in=fresh)
+    if queued.update(phase=PendingPhase.WAITING):
+        operation_rows.announce(operation_rows.get_operation(pk))
 
 
 def carry_out(pk: UUID | str, perform: Perform) -> None:
@@ -124,7 +111,8 @@ def _carry_out(pk: UUID | str, perform: Perform) -> None:
     with work:
         ending = _perform(work, perform)
     _write_ending(work, ending)
-    _wake_same_type(work.operation)
+    if not DRAINING.is_set():
+        turns.wake_others(work.operation)
 
 
 def _perform(work: Work, perform: Perform) -> Stopped | VenomError | None:
@@ -150,10 +138,10 @@ def _write_ending(work: Work, ending: Stopped | VenomError | None) -> None:
 
     If all fail the row stays running without a heartbeat and the sweep picks it up.
     """
-    fields = work.unwritten()
+    fields, lines = work.unwritten()
     for attempt in range(ENDING_TRIES):
         try:
-            _end(work, ending, fields)
+            _end(work, ending, fields, lines)
         except AWAY as error:
             logger.warning("ending not written, trying again %s", error)
             connections.close_all()
@@ -164,15 +152,18 @@ def _write_ending(work: Work, ending: Stopped | VenomError | None) -> None:
 
 
 def _end(
-    work: Work, ending: Stopped | VenomError | None, fields: dict[str, Any]
+    work: Work,
+    ending: Stopped | VenomError | None,
+    fields: dict[str, Any],
+    lines: list[Line],
 ) -> None:
     pk, token = work.operation.pk, work.token
-    if fields:
-        Operation.objects.claimed_by(pk, token).update(**fields)
+    if fields or lines:
+        _write_last(pk, token, fields, lines)
     if ending is None:
-        operations.finish(pk, token, OperationStatus.COMPLETED)
+        operation_rows.finish(pk, token, OperationStatus.COMPLETED)
     elif isinstance(ending, Cancelled):
-        operations.finish(pk, token, OperationStatus.CANCELLED)
+        operation_rows.finish(pk, token, OperationStatus.CANCELLED)
     elif isinstance(ending, Paused):
         give_back(pk, token, PendingPhase.PAUSED)
     elif isinstance(ending, Draining):
@@ -180,11 +171,28 @@ def _end(
     elif isinstance(ending, Interrupted):
         interrupt(pk, token, "The database was away; the operation goes on by itself.")
     elif isinstance(ending, VenomError):
-        error, code = str(ending.message), ending.code
-        failed = OperationStatus.FAILED
-        operations.finish(pk, token, failed, error=error, error_code=code)
+        operation_rows.finish(
+            pk,
+            token,
+            OperationStatus.FAILED,
+            error=str(ending),
+            error_code=ending.code,
+            reason=ending.stored() if ending.is_stored else "",
+        )
     else:
         logger.warning("another claim took over, nothing written")
+
+
+def _write_last(
+    pk: UUID, token: UUID, fields: dict[str, Any], lines: list[Line]
+) -> None:
+    """Emptied once written: a later try repeats nothing."""
+    with transaction.atomic():
+        rows = Operation.objects.claimed_by(pk, token)
+        if rows.update(heartbeat=F("heartbeat"), **fields):
+            operation_rows.write_lines(pk, lines)
+    fields.clear()
+    lines.clear()
 
 
 def give_back(pk: UUID, token: UUID | None, phase: str, **fields: Any) -> bool:
@@ -195,6 +203,7 @@ def give_back(pk: UUID, token: UUID | None, phase: str, **fields: Any) -> bool:
     """
     with transaction.atomic():
         rows = Operation.objects.claimed_by(pk, token)
+        _keep_the_wish_to_cancel(rows)
         if not rows.filter(cancel_requested=False).update(
             status=OperationStatus.PENDING,
             phase=phase,
@@ -202,14 +211,22 @@ def give_back(pk: UUID, token: UUID | None, phase: str, **fields: Any) -> bool:
             dispatched_at=None,
             **fields,
         ):
-            return operations.finish(pk, token, OperationStatus.CANCELLED)
-        operation = operations.get_operation(pk)
+            return operation_rows.finish(pk, token, OperationStatus.CANCELLED)
+        operation = operation_rows.get_operation(pk)
         if phase == PendingPhase.PAUSED and not operation.pause_requested:
             Operation.objects.pending().filter(pk=pk).update(phase=PendingPhase.QUEUED)
-            operations.dispatch(operation)
-        operations.announce(operations.get_operation(pk))
-        operations.wake_next(operation.lock_key)
+            operation_rows.dispatch(operation)
+        operation_rows.announce(operation_rows.get_operation(pk))
+        operation_rows.wake_next(operation.lock_key)
     return True
+
+
+def _keep_the_wish_to_cancel(rows: OperationQuerySet) -> None:
+    """Of one that has something to undo: the next claim undoes it, then it ends."""
+    row = rows.filter(cancel_requested=True).first()
+    if row is not None and row.must_undo:
+        kept = row.checkpoint | {"cancelled": True}
+        rows.update(checkpoint=kept, cancel_requested=False)
 
 
 def interrupt(pk: UUID, token: UUID | None, reason: str) -> bool:
@@ -217,30 +234,17 @@ def interrupt(pk: UUID, token: UUID | None, reason: str) -> bool:
 
     After `MOST_INTERRUPTIONS` in a row without any progress it fails instead.
     """
-    row = operations.get_operation(pk)
+    row = operation_rows.get_operation(pk)
     times = row.interruptions + 1
     if times >= MOST_INTERRUPTIONS and not row.cancel_requested:
         error = f"It was interrupted {times} times in a row without any progress."
         failed = OperationStatus.FAILED
-        return operations.finish(
+        return operation_rows.finish(
             pk, token, failed, error=error, error_code="interrupted_too_often"
         )
     phase = PendingPhase.PAUSED if row.pause_requested else PendingPhase.INTERRUPTED
     with transaction.atomic():
         back = give_back(pk, token, phase, interruptions=F("interruptions") + 1)
         if back and not row.cancel_requested:
-            operations.write_log(pk, reason, LogLevel.WARNING)
+            operation_rows.write_log(pk, reason, LogLevel.WARNING)
     return back
-
-
-def _wake_same_type(operation: Operation) -> None:
-    """Where a type is capped, an end makes room for the oldest of the others."""
-    most = MOST_RUNNING.get(operation.operation_type)
-    if most is None or DRAINING.is_set():
-        return
-    waiting = Operation.objects.next_in_line().filter(
-        operation_type=operation.operation_type, node_id=operation.node_id
-    )
-    free = max(0, most - _running_like(operation))
-    for following in waiting[:free]:
-        operations.dispatch(following)

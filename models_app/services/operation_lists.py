@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from models_app.models import Operation, OperationLogLine
 from models_app.models.operations import LOG_LINES_SHOWN
+from models_app.services.operation_rows import COMPLETED_LINE
 from venom_site.lib import cursors
 
+LATEST = 5
 ATTENTION_LASTS = timedelta(hours=24)
 
 
@@ -47,6 +50,17 @@ def list_operations(
         items=items,
         next_cursor=cursors.encode(last.created_at, last.pk) if last else None,
     )
+
+
+def latest(limit: int = LATEST) -> list[Operation]:
+    """The newest operations, each with `newest_line` of its log that says more than
+    its status (None without one)."""
+    lines = OperationLogLine.objects.filter(operation=OuterRef("pk"))
+    lines = lines.exclude(line=COMPLETED_LINE).order_by("-id")
+    rows = Operation.objects.newest_first().annotate(
+        newest_line=Subquery(lines.values("line")[:1])
+    )
+    return list(rows[:limit])
 
 
 def with_holders(operations: list[Operation]) -> list[Operation]:

@@ -1,11 +1,13 @@
 """Operations as people and programs ask for them: request, cancel, retry, pause.
 
-Who carries them out is `claims.py`; who picks up what fell is `sweep.py`. All three
-change rows only by conditional UPDATEs, so any of them may run twice or at once.
+Who carries them out is `claims.py`; who picks up what fell is `sweep.py`; what all
+three do with a row stands in `operation_rows.py`. They change rows only by
+conditional UPDATEs, so any of them may run twice or at once.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,24 +16,35 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from history_app import audit
-from models_app.choices import (
-    PAUSABLE,
-    TASKS,
-    LogLevel,
-    OperationStatus,
-    PendingPhase,
-)
-from models_app.events import operation_changed
-from models_app.models import Node, Operation, OperationLogLine
-from models_app.schemas import operation_payload
+from models_app.choices import PAUSABLE, OperationStatus, PendingPhase
+from models_app.models import Node, Operation
 from models_app.services.nodes import this_node
+from models_app.services.operation_rows import (
+    announce,
+    dispatch,
+    finish,
+    get_operation,
+    record,
+    wake_next,
+    write_log,
+)
 from venom_site.clients import processes
 from venom_site.lib.access import Principal
-from venom_site.lib.errors import Conflict, NotFound, OperationConflict
-from venom_site.lib.events import publish
+from venom_site.lib.errors import Conflict, OperationConflict
 from venom_site.lib.logging import request_id
-from venom_site.lib.queue import enqueue
+
+__all__ = [
+    "cancel_operation",
+    "get_operation",
+    "pause_operation",
+    "request_operation",
+    "resume_operation",
+    "retry_operation",
+    "taken_by",
+]
+
+# How a wish is carried out, not what is wished for: who differs only here joins.
+MANNER = frozenset({"activate", "size_bytes", "reserved_bytes", "asked_revision"})
 
 
 def request_operation(
@@ -70,7 +83,7 @@ def request_operation(
     try:
         with transaction.atomic():
             operation.save(force_insert=True)
-            _record(actor, "request", operation)
+            record(actor, "request", operation)
             announce(operation)
             dispatch(operation)
     except IntegrityError:
@@ -84,25 +97,22 @@ def _join_or_refuse(wanted: Operation) -> Operation:
         raise OperationConflict(
             _("Another operation on the same target has just ended. Try again.")
         )
-    same = holder.operation_type == wanted.operation_type
-    if (
-        same
-        and holder.params == wanted.params
-        and holder.model_name == wanted.model_name
-    ):
+    if _wish(holder) == _wish(wanted):
         return holder
-    raise OperationConflict(
+    raise taken_by(holder)
+
+
+def _wish(operation: Operation) -> tuple[str, str, dict[str, Any]]:
+    params = {name: v for name, v in operation.params.items() if name not in MANNER}
+    return operation.operation_type, operation.model_name, params
+
+
+def taken_by(holder: Operation) -> OperationConflict:
+    """The refusal that names what holds the target."""
+    return OperationConflict(
         _("“%(title)s” is under way and holds this target.") % {"title": holder.title},
         operation_id=str(holder.pk),
     )
-
-
-def get_operation(pk: UUID | str) -> Operation:
-    """The operation with its node and holder; raises `NotFound`."""
-    try:
-        return Operation.objects.for_display().get(pk=UUID(str(pk)))
-    except (Operation.DoesNotExist, ValueError):
-        raise NotFound(_("There is no operation with this id.")) from None
 
 
 def cancel_operation(operation: Operation, *, actor: Principal) -> Operation:
@@ -114,16 +124,33 @@ def cancel_operation(operation: Operation, *, actor: Principal) -> Operation:
     with transaction.atomic():
         fresh = _change_open(
             operation.pk,
-            pending=ended | {"cancel_requested": True},
+            pending=_undo_first(operation) or ended | {"cancel_requested": True},
             running={"cancel_requested": True},
         )
         if not operation.cancel_requested:
             write_log(operation.pk, f"Cancelled by {actor.name}.")
-            _record(actor, "cancel", operation)
+            record(actor, "cancel", operation)
         announce(fresh)
         wake_next(fresh.lock_key)
     _end_if_abandoned(fresh)
+    _cancel_parts(operation, actor)
     return get_operation(operation.pk)
+
+
+def _cancel_parts(operation: Operation, actor: Principal) -> None:
+    """What is carried out within it, and for which it waits."""
+    for part in operation.children.open():
+        with suppress(Conflict):  # it has ended by itself
+            cancel_operation(part, actor=actor)
+
+
+def _undo_first(operation: Operation) -> dict[str, Any]:
+    """What a wish to cancel writes to a row that waits for a worker to undo what it
+    has done; empty where it can end at once."""
+    fresh = get_operation(operation.pk)
+    if not fresh.must_undo:
+        return {}
+    return {"checkpoint": fresh.checkpoint | {"cancelled": True}}
 
 
 def _change_open(
@@ -148,6 +175,8 @@ def _change_open(
 
 def _end_if_abandoned(operation: Operation) -> None:
     """A running row whose worker process is gone is cancelled here and now."""
+    if operation.must_undo:
+        return  # the sweep gives it to a worker that undoes it
     if operation.is_running and processes.is_gone(operation.worker):
         finish(operation.pk, operation.claim_token, OperationStatus.CANCELLED)
 
@@ -168,6 +197,7 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
                 phase=_first_phase(operation.not_before),
                 error="",
                 error_code="",
+                reason="",
                 message="",
                 completed_at=None,
                 cancel_requested=False,
@@ -177,7 +207,7 @@ def retry_operation(operation: Operation, *, actor: Principal) -> Operation:
             ):
                 raise Conflict(_("This operation has changed meanwhile. Look again."))
             write_log(operation.pk, f"Retried by {actor.name}.")
-            _record(actor, "retry", operation)
+            record(actor, "retry", operation)
             operation = get_operation(operation.pk)
             announce(operation)
             dispatch(operation)
@@ -199,7 +229,7 @@ def pause_operation(operation: Operation, *, actor: Principal) -> Operation:
         fresh = _change_open(operation.pk, pending=paused, running=held)
         if not operation.pause_requested:
             write_log(operation.pk, f"Paused by {actor.name}.")
-            _record(actor, "pause", operation)
+            record(actor, "pause", operation)
         announce(fresh)
         wake_next(fresh.lock_key)
     return fresh
@@ -216,95 +246,13 @@ def resume_operation(operation: Operation, *, actor: Principal) -> Operation:
         waiting = Operation.objects.pending().filter(pk=operation.pk)
         waiting.update(phase=_first_phase(operation.not_before))
         write_log(operation.pk, f"Resumed by {actor.name}.")
-        _record(actor, "resume", operation)
+        record(actor, "resume", operation)
         operation = get_operation(operation.pk)
         announce(operation)
         dispatch(operation)
     return operation
 
 
-def discard_operation(operation: Operation, *, actor: Principal) -> Operation:
-    """Drop the bytes of a download. No type of this version downloads: always 409."""
-    raise Conflict(
-        _("Only a download can be discarded."),
-        operation_id=str(operation.pk),
-        operation_type=operation.operation_type,
-    )
-
-
 def _first_phase(not_before: datetime | None) -> PendingPhase:
     later = not_before is not None and not_before > timezone.now()
     return PendingPhase.SCHEDULED if later else PendingPhase.QUEUED
-
-
-def finish(
-    pk: UUID, token: UUID | None, status: str, *, error: str = "", error_code: str = ""
-) -> bool:
-    """End a running operation if `token` is still its fence; wakes the next in line."""
-    fields: dict[str, Any] = {"error": error, "error_code": error_code}
-    if status == OperationStatus.COMPLETED:
-        fields |= {"progress": 100, "phase": "done"}
-    with transaction.atomic():
-        ended = Operation.objects.claimed_by(pk, token).update(
-            status=status, completed_at=timezone.now(), claim_token=None, **fields
-        )
-        if not ended:
-            return False
-        _write_ending(pk, status, error)
-        operation = get_operation(pk)
-        announce(operation)
-        wake_next(operation.lock_key)
-    return True
-
-
-def _write_ending(pk: UUID, status: str, error: str) -> None:
-    words = {
-        OperationStatus.COMPLETED: "Completed.",
-        OperationStatus.CANCELLED: "Stopped after the wish to cancel.",
-    }
-    line = words.get(OperationStatus(status), error or "Failed.")
-    level = LogLevel.ERROR if status == OperationStatus.FAILED else LogLevel.INFO
-    write_log(pk, line, level)
-
-
-def wake_next(lock_key: str) -> None:
-    """Send the first operation that waits for this lock."""
-    if not lock_key:
-        return
-    waiting = Operation.objects.startable().filter(lock_key=lock_key)
-    following = waiting.order_by("created_at", "id").first()
-    if following is not None:
-        dispatch(following)
-
-
-def dispatch(operation: Operation) -> None:
-    """Wake a worker; losing this message is harmless, the sweep sends another."""
-    if operation.not_before and operation.not_before > timezone.now():
-        return
-    waiting = Operation.objects.pending().filter(pk=operation.pk)
-    if not waiting.update(dispatched_at=timezone.now()):
-        return
-    enqueue(TASKS[operation.operation_type], operation.pk, queue=operation.queue)
-
-
-def announce(operation: Operation) -> None:
-    """Tell pages and sockets, once the present transaction is committed."""
-    publish(operation_changed(operation_payload(operation)))
-
-
-def write_log(pk: UUID, line: str, level: str = LogLevel.INFO) -> OperationLogLine:
-    """Add a line, in English: what is stored depends on nobody's language."""
-    return OperationLogLine.objects.create(
-        operation_id=pk, level=level, line=line[:4000]
-    )
-
-
-def _record(actor: Principal, verb: str, operation: Operation) -> None:
-    audit.record(
-        actor,
-        f"operation.{verb}",
-        "operation",
-        operation.pk,
-        object_name=f"{operation.operation_type} {operation.model_name}".strip(),
-        after={"status": operation.status, "params": operation.params},
-    )

@@ -20,7 +20,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from models_app.models import Operation
-from models_app.services import nodes, operations
+from models_app.services import nodes, operation_rows
 from models_app.services.claims import interrupt
 from models_app.services.work import AWAY, DRAINING
 from venom_site.clients import processes
@@ -129,4 +129,4 @@ def send_unsent(*, again: bool = False) -> None:
     if again:
         unsent = Q(node__name=settings.NODE)
     for row in Operation.objects.next_in_line().filter(unsent)[:MOST_SENT]:
-        operations.dispatch(row)
+        operation_rows.dispatch(row)

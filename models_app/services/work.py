@@ -3,6 +3,9 @@
 Made by `claims.claim`, handed to the performing service. The work calls `check()` at
 least every half second and `report()` as often as it likes: writing happens in the
 heartbeat's thread, at most twice a second. Nothing here decides how a claim ends.
+
+`report` and `note` touch no database themselves, so they may also be called from
+within an event loop, as the lines of a stream arrive.
 """
 
 from __future__ import annotations
@@ -10,6 +13,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -26,12 +31,14 @@ from django.utils import timezone
 
 from models_app.choices import LogLevel
 from models_app.models import Operation
-from models_app.services import operations
+from models_app.services import operation_rows
+from venom_site.lib.units import duration_text
 
 logger = logging.getLogger(__name__)
 
 DRAINING = threading.Event()  # set when this worker was asked to stop
 WRITE_GAP_SECONDS = 0.5
+Line = tuple[str, str]  # level and text of a log line
 AWAY = (OperationalError, InterfaceError)  # the database, not our mistake
 REPORTABLE = frozenset(
     {"progress", "phase", "message", "bytes_done", "bytes_total", "speed_bps"}
@@ -70,21 +77,36 @@ class Work:
         self.token = token
         self.params: dict[str, Any] = operation.params
         self._fields: dict[str, Any] = {}
+        self._lines: list[Line] = []
         self._lock = threading.Lock()
         self._writing = threading.Lock()  # an older value never overtakes a newer one
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._stop: Stopped | None = None
+        self._is_undoing = False
         self._thread = threading.Thread(target=self._keep, daemon=True)
 
     # What the work calls
 
     def check(self) -> None:
         """Raise `Stopped` when the work must end. Costs nothing; call it often."""
-        if self._stop is not None:
+        if self._stop is not None and not self._may_go_on(self._stop):
             raise self._stop
         if DRAINING.is_set():
             raise Draining
+
+    @contextmanager
+    def undoing(self) -> Iterator[None]:
+        """Within it a wish to cancel or pause no longer ends the work: it is bringing
+        back what was there before. A lost claim and a worker that leaves still do."""
+        before, self._is_undoing = self._is_undoing, True
+        try:
+            yield
+        finally:
+            self._is_undoing = before
+
+    def _may_go_on(self, stop: Stopped) -> bool:
+        return self._is_undoing and isinstance(stop, Cancelled | Paused)
 
     def report(self, **fields: Any) -> None:
         """Progress, any of `REPORTABLE`; written soon, no database here."""
@@ -94,26 +116,40 @@ class Work:
         self._wake.set()
         self.check()
 
+    def note(self, *, line: str = "", level: str = LogLevel.INFO, **state: Any) -> None:
+        """As `checkpoint`, but written with the next heartbeat."""
+        with self._lock:
+            if line:
+                self._lines.append((level, line))
+            if state:
+                self._fields["checkpoint"] = self._kept(state)
+        self._wake.set()
+        self.check()
+
     def checkpoint(self, *, line: str = "", **state: Any) -> None:
         """Keep what a later claim needs to go on, and its log line; written at once."""
-        self.operation.checkpoint |= state
-        kept = {"checkpoint": self.operation.checkpoint, "interruptions": 0}
         with self._writing, transaction.atomic():
-            fields = self._take_fields()
+            fields, lines = self._take()
+            kept = {"checkpoint": self._kept(state), "interruptions": 0}
             rows = Operation.objects.claimed_by(self.operation.pk, self.token)
             if not rows.update(**(_moved(fields) | kept)):
                 raise Fenced
             if line:
-                operations.write_log(self.operation.pk, line)
-            if line or fields:
-                operations.announce(operations.get_operation(self.operation.pk))
+                lines.append((LogLevel.INFO, line))
+            operation_rows.write_lines(self.operation.pk, lines)
+            if lines or fields:
+                self._announce()
         self.check()
 
     def log(self, line: str, level: str = LogLevel.INFO) -> None:
         """Add a line, in English, unless another claim has taken over."""
         if not Operation.objects.claimed_by(self.operation.pk, self.token).exists():
             raise Fenced
-        operations.write_log(self.operation.pk, line, level)
+        operation_rows.write_log(self.operation.pk, line, level)
+
+    def duration(self) -> str:
+        """The time since the first claim, for a line of the log."""
+        return duration_text(self.operation.duration_seconds)
 
     def wait(self, seconds: float) -> None:
         """Sleep in short steps, so that a stop is noticed at once."""
@@ -125,9 +161,10 @@ class Work:
 
     # What the claim calls
 
-    def unwritten(self) -> dict[str, Any]:
-        """Progress that the heartbeat has not written yet."""
-        return _moved(self._take_fields())
+    def unwritten(self) -> tuple[dict[str, Any], list[Line]]:
+        """What the heartbeat has not written yet: fields, and lines of the log."""
+        fields, lines = self._take()
+        return _moved(fields), lines
 
     # The heartbeat thread
 
@@ -159,28 +196,46 @@ class Work:
             logger.warning("heartbeat not written, trying again %s", error)
             connections.close_all()
 
-    def _take_fields(self) -> dict[str, Any]:
+    def _kept(self, state: dict[str, Any]) -> dict[str, Any]:
+        """The whole checkpoint with this in it; a copy, since another thread writes."""
+        kept: dict[str, Any] = self.operation.checkpoint | state
+        self.operation.checkpoint = kept
+        return kept
+
+    def _take(self) -> tuple[dict[str, Any], list[Line]]:
         with self._lock:
             fields, self._fields = self._fields, {}
-        return fields
+            lines, self._lines = self._lines, []
+        return fields, lines
+
+    def _give_back(self, fields: dict[str, Any], lines: list[Line]) -> None:
+        """Not written: newer values win over these, later lines come after."""
+        with self._lock:
+            self._fields = fields | self._fields
+            self._lines = lines + self._lines
 
     def _beat(self) -> None:
         with self._writing:
-            fields = self._take_fields()
+            fields, lines = self._take()
             rows = Operation.objects.claimed_by(self.operation.pk, self.token)
             try:
-                alive = rows.update(heartbeat=F("heartbeat") + 1, **_moved(fields))
+                with transaction.atomic():
+                    alive = rows.update(heartbeat=F("heartbeat") + 1, **_moved(fields))
+                    if alive:
+                        operation_rows.write_lines(self.operation.pk, lines)
             except (DatabaseError, InterfaceError):
-                with self._lock:  # newer values win over the ones not written
-                    self._fields = fields | self._fields
+                self._give_back(fields, lines)
                 raise
         if not alive:
             self._stop = Fenced()
             return
-        operation = operations.get_operation(self.operation.pk)
+        operation = operation_rows.get_operation(self.operation.pk)
         self._stop = _wish(operation)
-        if fields:
-            operations.announce(operation)
+        if fields or lines:
+            operation_rows.announce(operation)
+
+    def _announce(self) -> None:
+        operation_rows.announce(operation_rows.get_operation(self.operation.pk))
 
 
 def _wish(operation: Operation) -> Stopped | None:

@@ -1,39 +1,34 @@
 """`manage.py operations [list|show|cancel|retry|probe]`: operations from a terminal.
 
-The same services as pages and API. `--wait` follows an operation until it ends, with
-a bar on a terminal; leaving with Ctrl-C leaves the operation running.
+The same services as pages and API. `--wait` follows an operation until it ends; how
+that looks stands in `following.py`.
 """
 
 from __future__ import annotations
 
 import json
-import time
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, OutputWrapper
-from django.db import connection
+from django.core.management.base import CommandError
 
 from models_app.choices import OperationStatus, OperationType
+from models_app.management.following import follow, refuse_a_bad_end
 from models_app.models import Operation
-from models_app.schemas import log_line_payload, operation_payload
+from models_app.schemas.operations import log_line_payload, operation_payload
 from models_app.services import operation_lists, operations, probe
 from venom_site.lib.access import SYSTEM
-from venom_site.lib.errors import VenomError
-from venom_site.lib.logging import channel
-
-LOOK_SECONDS = 0.5
-BAR_WIDTH = 30
+from venom_site.lib.commands import ProductCommand
 
 
-class Command(BaseCommand):
+class Command(ProductCommand):
     help = "List operations, show one, cancel or retry it, or start a self-test."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         shared = ArgumentParser(add_help=False)
         shared.add_argument("--json", action="store_true", help="for scripts")
-        follow = ArgumentParser(add_help=False)
-        follow.add_argument("--wait", action="store_true", help="until it ends")
+        waiting = ArgumentParser(add_help=False)
+        waiting.add_argument("--wait", action="store_true", help="until it ends")
         verbs = parser.add_subparsers(dest="verb", required=True)
         listed = verbs.add_parser("list", parents=[shared], help="newest first")
         listed.add_argument("--status", choices=OperationStatus.values)
@@ -44,23 +39,17 @@ class Command(BaseCommand):
             ("cancel", "end it"),
             ("retry", "queue it again"),
         ):
-            one = verbs.add_parser(verb, parents=[shared, follow], help=text)
+            one = verbs.add_parser(verb, parents=[shared, waiting], help=text)
             one.add_argument("id")
-        probing = verbs.add_parser("probe", parents=[shared, follow], help="self-test")
+        probing = verbs.add_parser("probe", parents=[shared, waiting], help="self-test")
         probing.add_argument("seconds", type=int, nargs="?", default=5)
         probing.add_argument("--fail", action="store_true", help="fail half-way")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        mark = channel.set("cli")
-        try:
-            if options["verb"] == "list":
-                self._list(options)
-            else:
-                self._one(options)
-        except VenomError as error:
-            raise CommandError(f"{error} ({error.code})") from None
-        finally:
-            channel.reset(mark)
+        if options["verb"] == "list":
+            self._list(options)
+        else:
+            self._one(options)
 
     def _list(self, options: dict[str, Any]) -> None:
         page = operation_lists.list_operations(
@@ -77,14 +66,14 @@ class Command(BaseCommand):
     def _one(self, options: dict[str, Any]) -> None:
         operation = _chosen(options)
         if options["wait"]:
-            operation = _follow(operation, self.stderr)
+            operation = follow(operation, self.stderr)
         if options["json"]:
             lines = [log_line_payload(line) for line in operation.log_lines]
             self._say_json({"operation": operation_payload(operation), "log": lines})
         else:
             self._show(operation)
-        if options["wait"] and operation.status != OperationStatus.COMPLETED:
-            raise CommandError(f"{operation} ended as {operation.status}.")
+        if options["wait"] and options["verb"] != "cancel":
+            refuse_a_bad_end(operation)
 
     def _show(self, operation: Operation) -> None:
         for name, value in operation_payload(operation).items():
@@ -111,30 +100,3 @@ def _chosen(options: dict[str, Any]) -> Operation:
     if options["verb"] == "retry":
         return operations.retry_operation(operation, actor=SYSTEM)
     return operation
-
-
-def _follow(operation: Operation, out: OutputWrapper) -> Operation:
-    """Read the row until it ends; on a terminal its bar is drawn in one line."""
-    is_terminal = out.isatty()
-    try:
-        while not operation.is_finished:
-            if is_terminal:
-                out.write(f"\r{_bar(operation)}\033[K", ending="")
-                out.flush()
-            connection.close()
-            time.sleep(LOOK_SECONDS)
-            operation = operations.get_operation(operation.pk)
-    except KeyboardInterrupt:
-        raise CommandError(f"Left. {operation} goes on: {operation.pk}") from None
-    finally:
-        if is_terminal:
-            out.write("\r\033[K", ending="")
-    return operation
-
-
-def _bar(operation: Operation) -> str:
-    full = round(BAR_WIDTH * operation.progress / 100)
-    drawn = "█" * full + "░" * (BAR_WIDTH - full)
-    return (
-        f"{drawn} {operation.progress:3.0f} %  {operation.message or operation.phase}"
-    )
