@@ -1,4 +1,4 @@
-"""Nodes and operations for staff: read-only, with the console's own actions."""
+"""Nodes, models and operations for staff: read-only, with the console's actions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,16 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from models_app.models import Node, Operation, OperationLogLine
-from models_app.services import operations
+from models_app.models import (
+    Capabilities,
+    CatalogEntry,
+    CatalogPause,
+    InstalledModel,
+    Node,
+    Operation,
+    OperationLogLine,
+)
+from models_app.services import operations, remove
 from venom_site.lib.access import Principal
 from venom_site.lib.admin_base import (
     ReadOnlyAdmin,
@@ -97,30 +105,75 @@ class OperationAdmin(ReadOnlyAdmin):
         description=_("Cancel the chosen operations"), permissions=["operate"]
     )
     def cancel(self, request: HttpRequest, rows: Any) -> HttpResponse | None:
-        actor = _actor(request)
-        return confirm_action(
-            request,
-            rows,
-            name="cancel",
-            title=gettext("Cancel"),
-            apply=lambda row: operations.cancel_operation(row, actor=actor),
+        return _confirmed(
+            request, rows, "cancel", gettext("Cancel"), operations.cancel_operation
         )
 
     @admin.action(description=_("Retry the chosen operations"), permissions=["operate"])
     def retry(self, request: HttpRequest, rows: Any) -> HttpResponse | None:
-        actor = _actor(request)
-        return confirm_action(
-            request,
-            rows,
-            name="retry",
-            title=gettext("Retry"),
-            apply=lambda row: operations.retry_operation(row, actor=actor),
+        return _confirmed(
+            request, rows, "retry", gettext("Retry"), operations.retry_operation
         )
 
 
-def _actor(request: HttpRequest) -> Principal:
-    principal: Principal = request.principal  # type: ignore[attr-defined]
-    return principal
+def _confirmed(
+    request: HttpRequest, rows: Any, name: str, title: str, service: Any
+) -> HttpResponse | None:
+    """The service, called for each row once somebody has confirmed."""
+    actor: Principal = request.principal  # type: ignore[attr-defined]
+    return confirm_action(
+        request,
+        rows,
+        name=name,
+        title=title,
+        apply=lambda row: service(row, actor=actor),
+    )
+
+
+class CapabilitiesInline(ReadOnlyInline):
+    model = Capabilities
+    verbose_name_plural = _("capabilities")
+
+
+@admin.register(InstalledModel)
+class InstalledModelAdmin(ReadOnlyAdmin):
+    in_console = True
+    list_display = (
+        "name",
+        "provider",
+        "node",
+        "status",
+        "bytes",
+        "parameter_size",
+        "quantization",
+        "pinned",
+        "installed",
+        "used",
+    )
+    list_select_related = ("node",)
+    list_filter = ("status", "provider", "pinned", "is_remote", "node")
+    search_fields = ("=id", "^name", "^digest", "^family")
+    search_help_text = _("Id, or the beginning of a name, a digest or a family.")
+    inlines = (CapabilitiesInline,)
+    actions = ("remove",)
+
+    @admin.display(description=_("size"), ordering="size_bytes")
+    def bytes(self, row: InstalledModel) -> str:
+        return size(row.size_bytes)
+
+    @admin.display(description=_("installed"), ordering="installed_at")
+    def installed(self, row: InstalledModel) -> SafeString:
+        return ago(row.installed_at)
+
+    @admin.display(description=_("last used"), ordering="last_used_at")
+    def used(self, row: InstalledModel) -> SafeString:
+        return ago(row.last_used_at)
+
+    @admin.action(description=_("Remove the chosen models"), permissions=["operate"])
+    def remove(self, request: HttpRequest, rows: Any) -> HttpResponse | None:
+        return _confirmed(
+            request, rows, "remove", gettext("Remove"), remove.request_remove
+        )
 
 
 @admin.register(Node)
@@ -137,3 +190,44 @@ class NodeAdmin(ReadOnlyAdmin):
     @admin.display(description=_("capacity"))
     def shown_capacity(self, row: Node) -> SafeString:
         return pretty(row.capacity)
+
+
+@admin.register(CatalogEntry)
+class CatalogEntryAdmin(ReadOnlyAdmin):
+    list_display = ("key", "source", "fetched", "error_code", "failed", "viewed")
+    list_filter = ("source", "error_code")
+    search_fields = ("=id", "^key")
+    search_help_text = _("Id, or the beginning of a question.")
+    exclude = ("payload",)
+    readonly_fields = ("shown_payload",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CatalogEntry]:
+        """A list of answers without what they say, which may be 2 MB each."""
+        rows: QuerySet[CatalogEntry] = super().get_queryset(request)
+        match = request.resolver_match
+        return rows if match and match.kwargs else rows.defer("payload")
+
+    @admin.display(description=_("fetched"), ordering="fetched_at")
+    def fetched(self, row: CatalogEntry) -> SafeString:
+        return ago(row.fetched_at)
+
+    @admin.display(description=_("failing since"), ordering="failed_at")
+    def failed(self, row: CatalogEntry) -> SafeString:
+        return ago(row.failed_at)
+
+    @admin.display(description=_("last looked at"), ordering="viewed_at")
+    def viewed(self, row: CatalogEntry) -> SafeString:
+        return ago(row.viewed_at)
+
+    @admin.display(description=_("answer"))
+    def shown_payload(self, row: CatalogEntry) -> SafeString:
+        return pretty(row.payload)
+
+
+@admin.register(CatalogPause)
+class CatalogPauseAdmin(ReadOnlyAdmin):
+    list_display = ("source", "code", "until", "began", "reason")
+
+    @admin.display(description=_("since"), ordering="since")
+    def began(self, row: CatalogPause) -> SafeString:
+        return ago(row.since)

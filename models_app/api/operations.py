@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from ninja import Query, Router, Status
 
 from models_app.models import Operation
-from models_app.schemas import (
+from models_app.schemas.operations import (
     OperationAnswer,
     OperationList,
     OperationQuery,
@@ -22,7 +22,7 @@ from models_app.schemas import (
     log_line_payload,
     operation_payload,
 )
-from models_app.services import operation_lists, operations, probe
+from models_app.services import operation_lists, operations, partials, probe
 from venom_site.lib.access import Scope, require
 from venom_site.lib.htmx import VenomRequest
 
@@ -107,4 +107,4 @@ def resume(request: VenomRequest, operation_id: str) -> dict[str, Any]:
 
 @router.post("/{operation_id}/discard", response=OperationAnswer, summary="Discard")
 def discard(request: VenomRequest, operation_id: str) -> dict[str, Any]:
-    return _change(request, operation_id, operations.discard_operation)
+    return _change(request, operation_id, partials.discard_install)

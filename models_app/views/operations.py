@@ -12,18 +12,16 @@ from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
-from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from models_app.choices import OperationStatus
-from models_app.forms import OperationFilterForm, ProbeForm
+from models_app.forms.operations import OperationFilterForm, ProbeForm
 from models_app.models import Operation
 from models_app.services import operation_lists, operations, probe
 from venom_site.lib.access import Scope, needs, require
 from venom_site.lib.errors import InvalidBody
-from venom_site.lib.htmx import VenomRequest, wants_part
+from venom_site.lib.htmx import VenomRequest, back_to, toast, wants_part
 
 PAGE_SIZE = 30
 
@@ -88,7 +86,7 @@ def _change(
     if wants_part(request):
         return _row_and_toast(request, operation, text)
     messages.success(request, text)
-    return HttpResponseRedirect(_back(request, operation))
+    return HttpResponseRedirect(back_to(request, operation.get_absolute_url()))
 
 
 def _done(operation: Operation) -> str:
@@ -106,26 +104,12 @@ def _done(operation: Operation) -> str:
 def _row_and_toast(
     request: VenomRequest, operation: Operation, text: str
 ) -> HttpResponse:
-    toast = render_to_string(
-        "_toast.html", {"level": "success", "text": text}, request=request
-    )
     row = render_to_string(
         "models_app/_operation_row.html",
-        {"operation": operation, "oob": False},
+        {"operation": operation, "oob": True},
         request=request,
     )
-    return HttpResponse(f'{row}<div id="toasts" hx-swap-oob="beforeend">{toast}</div>')
-
-
-def _back(request: VenomRequest, operation: Operation) -> str:
-    """The page the button stood on, if it is one of ours."""
-    referer = request.headers.get("Referer", "")
-    ours = {request.get_host()}
-    if url_has_allowed_host_and_scheme(
-        referer, allowed_hosts=ours, require_https=request.is_secure()
-    ):
-        return referer
-    return reverse("operation-detail", args=[operation.pk])
+    return HttpResponse(row + toast(request, text))
 
 
 @needs(Scope.OPERATE)

@@ -1,11 +1,14 @@
-"""What people send on pages; the same limits as `schemas.py`."""
+"""What people send about operations; the same limits as the schemas."""
 
 from __future__ import annotations
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from models_app.choices import OperationStatus, OperationType
+from models_app.choices import (
+    OperationStatus,
+    OperationType,
+)
 from models_app.services.probe import SECONDS_AT_MOST
 
 

@@ -37,6 +37,7 @@ class OperationOut(Schema):
     attempts: int
     started_by: str | None
     parent_id: str | None
+    makes_room_for: str | None
     waiting_for: str | None
     not_before: str | None
     created_at: str
@@ -134,6 +135,7 @@ def operation_payload(operation: Operation) -> dict[str, Any]:
         "attempts": operation.attempts,
         "started_by": operation.started_by or None,
         "parent_id": str(operation.parent_id) if operation.parent_id else None,
+        "makes_room_for": operation.makes_room_for or None,
         "waiting_for": str(waiting_for) if waiting_for else None,
         "not_before": iso(operation.not_before),
         "created_at": iso(operation.created_at),

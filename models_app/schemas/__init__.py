@@ -1,0 +1,1 @@
+"""The shapes of the middle floor, one module per noun."""
