@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from models_app.models import Node
+from models_app.models import InstalledModel, Node
 from runtime_app.choices import ActivationState
 from runtime_app.models.runtimes import Runtime
 from runtime_app.querysets import ActivationQuerySet
@@ -33,6 +33,14 @@ class Activation(models.Model):
         verbose_name=_("runtime"),
         on_delete=models.CASCADE,
         related_name="activations",
+    )
+    installed_model = models.ForeignKey(
+        InstalledModel,
+        verbose_name=_("installed model"),
+        on_delete=models.SET_NULL,
+        related_name="active_on",
+        null=True,
+        blank=True,
     )
     model_name = models.CharField(_("model"), max_length=250)
     served_name = models.CharField(_("name the server publishes"), max_length=250)

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import Node
-from runtime_app.choices import ManagedBy, RuntimeKind, RuntimeStatus
+from runtime_app.choices import ManagedBy, RuntimeKind, RuntimeStatus, Wish
 from runtime_app.querysets import RuntimeQuerySet
 from venom_site.lib.ids import uuid7
 
@@ -27,7 +27,15 @@ class Runtime(models.Model):
     `status` leaves online only after two failed checks in a row and returns after one
     good one. `served_models` holds what the server itself listed last: dicts with
     `name` and, where the server says so, `size_bytes, digest, parameter_size,
-    quantization, family, loaded, size_vram_bytes, expires_at`.
+    quantization, family, can_chat`. `loaded_models` holds what is in its memory:
+    dicts with `name` and, where it says so, `size_bytes, size_vram_bytes, expires_at`
+    (ISO; null for never) and `context_length`. The first list changes rarely, the
+    second often.
+
+    `process` is the identity (`clients.processes`) of a process that we started; it
+    outlives every worker. `launch` is what the server was last started with (`Launch`
+    as a dict, no secrets), `holder` the foreign process on its port (`pid, user,
+    command`), `names` what the alias guard compared last.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -50,6 +58,7 @@ class Runtime(models.Model):
     version = models.CharField(_("version"), max_length=60, blank=True)
     latency_ms = models.FloatField(_("latency"), null=True, blank=True)
     served_models = models.JSONField(_("models"), default=list, blank=True)
+    loaded_models = models.JSONField(_("in memory"), default=list, blank=True)
     error_message = models.CharField(_("last error"), max_length=500, blank=True)
     failed_checks = models.PositiveIntegerField(_("failed checks in a row"), default=0)
     last_check_at = models.DateTimeField(_("last check"), null=True, blank=True)
@@ -61,6 +70,24 @@ class Runtime(models.Model):
         _("model before that"), max_length=250, blank=True
     )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    # The process behind it, where this node can see one.
+    wish = models.CharField(
+        _("wish"), max_length=8, choices=Wish, default=Wish.NONE, blank=True
+    )
+    process = models.CharField(_("process of ours"), max_length=200, blank=True)
+    launch = models.JSONField(_("started with"), default=dict, blank=True)
+    pid = models.PositiveIntegerField(_("process id"), null=True, blank=True)
+    process_started_at = models.DateTimeField(
+        _("process started at"), null=True, blank=True
+    )
+    memory_bytes = models.BigIntegerField(_("memory"), null=True, blank=True)
+    vram_bytes = models.BigIntegerField(_("GPU memory"), null=True, blank=True)
+    restarts = models.PositiveIntegerField(_("restarts"), default=0)
+    crashes = models.PositiveIntegerField(_("crashes in a row"), default=0)
+    start_again_at = models.DateTimeField(_("starts again at"), null=True, blank=True)
+    holder = models.JSONField(_("who holds its port"), default=dict, blank=True)
+    names = models.JSONField(_("compared names"), default=dict, blank=True)
 
     objects = RuntimeQuerySet.as_manager()
 
@@ -103,6 +130,13 @@ class Runtime(models.Model):
         return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
     @property
+    def uptime_seconds(self) -> int | None:
+        """Of the process behind it; None while this node sees none."""
+        if self.pid is None or self.process_started_at is None:
+            return None
+        return max(0, round((timezone.now() - self.process_started_at).total_seconds()))
+
+    @property
     def flap_count(self) -> int:
         """How often the status changed within the last five minutes."""
         return len(recent(self.recent_changes))
@@ -113,11 +147,21 @@ class Runtime(models.Model):
         return self.flap_count > UNSTABLE_ABOVE
 
     def serves(self, model: str) -> dict[str, Any] | None:
-        """The served entry called `model`; Ollama's `:latest` may be left out."""
-        names = (
-            {model, f"{model}:latest"} if self.kind == RuntimeKind.OLLAMA else {model}
-        )
-        return next((m for m in self.served_models if m["name"] in names), None)
+        """The served entry called `model`; for Ollama letter case does not count and
+        `:latest` may be left out."""
+        return self._named(model, self.served_models)
+
+    def in_memory(self, model: str) -> dict[str, Any] | None:
+        """The loaded entry called `model`, by the same rules."""
+        return self._named(model, self.loaded_models)
+
+    def _named(
+        self, model: str, entries: list[dict[str, Any]]
+    ) -> dict[str, Any] | None:
+        if self.kind != RuntimeKind.OLLAMA:
+            return next((entry for entry in entries if entry["name"] == model), None)
+        wanted = {model.lower(), f"{model}:latest".lower()}
+        return next((e for e in entries if e["name"].lower() in wanted), None)
 
 
 def recent(changes: list[str]) -> list[str]:
