@@ -21,14 +21,24 @@ from django.db import transaction
 from django.utils import timezone
 
 from models_app.models import Node
-from runtime_app.choices import RuntimeStatus
+from runtime_app.choices import RuntimeKind, RuntimeStatus
 from runtime_app.events import runtime_changed
 from runtime_app.governance.policy import bump_policy
 from runtime_app.models import Runtime
 from runtime_app.models.runtimes import recent
+from runtime_app.monitoring import pins, process_watch
+from runtime_app.monitoring.server_look import (
+    Process,
+    mind,
+    process_changed,
+    process_of,
+)
+from runtime_app.monitoring.server_states import state_of
 from runtime_app.runtimes.base import Observation, failed
 from runtime_app.runtimes.registry import adapter_for
 from runtime_app.schemas import server_payload
+from runtime_app.services import active, alias_guard, seeding
+from runtime_app.services.memory_seen import has_moved, keep_measured
 from venom_site.lib.errors import WireError
 from venom_site.lib.events import publish
 from venom_site.lib.queue import send_job
@@ -40,6 +50,13 @@ SECOND_LOOK_SECONDS = 1
 LOOK_SECONDS = 15  # two looks of a server that answers, but barely
 NODE_LIVE = timedelta(seconds=60)
 MOST_CHANGES_KEPT = 50
+DISCOVERY_LIFE_SECONDS = 60
+NEWS = frozenset(
+    {
+        *("status", "version", "served_models", "loaded_models"),
+        *("managed_by", "pid", "process", "holder"),
+    }
+)
 ANSWERING = frozenset({RuntimeStatus.ONLINE, RuntimeStatus.DEGRADED})
 
 
@@ -48,16 +65,19 @@ class Verdict(NamedTuple):
     failed_checks: int
 
 
-def next_status(status: str, failed_checks: int, seen: Observation) -> Verdict:
+def next_status(
+    status: str, failed_checks: int, seen: Observation, *, is_gone: bool = False
+) -> Verdict:
     """The rule against flapping.
 
-    A server that answers leaves that state only after two failed looks in a row; one
-    good look brings it back; a server that did not answer shows what it does now.
+    A server that answers leaves that state only after two failed looks in a row, or
+    when its process is gone (`is_gone`); one good look brings it back; a server that
+    did not answer shows what it does now.
     """
     if not seen.is_failure:
         return Verdict(seen.status, 0)
     failed_checks += 1
-    if status in ANSWERING and failed_checks < 2:
+    if status in ANSWERING and failed_checks < 2 and not is_gone:
         return Verdict(status, failed_checks)
     return Verdict(seen.status, failed_checks)
 
@@ -76,14 +96,30 @@ def fan_out() -> None:
 
 def check_node() -> None:
     """Look at all servers of this node at once; write each as it comes in."""
+    began = timezone.now()
     rows = Runtime.objects.of_profile().of_node(settings.NODE).in_order()
-    for runtime, looks in _look_at_all(list(rows)):
-        keep(runtime, looks)
+    runtimes, alive = list(rows.with_names()), list[str]()
+    # One that another check holds, or that hangs, stays watched: its end is news.
+    unseen = {runtime.pk: runtime.process for runtime in runtimes}
+    for runtime, looks, process in _look_at_all(runtimes):
+        del unseen[runtime.pk]
+        keep(runtime, looks, process)
+        alias_guard.watch(runtime, looks[-1].models, since=began)
+        pins.hold(runtime, looks[-1])
+        mind(runtime, process)
+        alive += [process.seen.identity] if process and process.is_alive else []
+    active.link_installed()
+    process_watch.watch.look_after([*alive, *unseen.values()])
 
 
 def check_runtime(runtime: Runtime) -> Runtime:
     """Look at one server now; returns the row as it is afterwards."""
-    keep(runtime, looks_at(runtime))
+    began = timezone.now()
+    process = process_of(runtime)
+    looks = looks_at(runtime, is_gone=_is_gone(process))
+    keep(runtime, looks, process)
+    alias_guard.watch(runtime, looks[-1].models, since=began)
+    mind(runtime, process)
     runtime.refresh_from_db()
     return runtime
 
@@ -93,12 +129,18 @@ def check_runtime(runtime: Runtime) -> Runtime:
 _being_looked_at: set[UUID] = set()
 
 
+class Looked(NamedTuple):
+    runtime: Runtime
+    looks: list[Observation]
+    process: Process | None
+
+
 def _look_at_all(
     runtimes: list[Runtime],
-) -> Iterator[tuple[Runtime, list[Observation]]]:
-    """Pairs in the order in which they answer. One that hangs is left behind, and not
+) -> Iterator[Looked]:
+    """In the order in which they answer. One that hangs is left behind, and not
     looked at again before its thread has come back."""
-    found: SimpleQueue[tuple[Runtime, list[Observation]]] = SimpleQueue()
+    found: SimpleQueue[Looked] = SimpleQueue()
     free = [runtime for runtime in runtimes if runtime.pk not in _being_looked_at]
     for runtime in free:
         _being_looked_at.add(runtime.pk)
@@ -114,15 +156,22 @@ def _look_at_all(
 
 def _look(runtime: Runtime, found: SimpleQueue[Any]) -> None:
     try:
-        found.put((runtime, looks_at(runtime)))
+        process = process_of(runtime)
+        looks = looks_at(runtime, is_gone=_is_gone(process))
+        found.put(Looked(runtime, looks, process))
     finally:
         _being_looked_at.discard(runtime.pk)
 
 
-def looks_at(runtime: Runtime) -> list[Observation]:
+def _is_gone(process: Process | None) -> bool:
+    return process is not None and process.is_gone
+
+
+def looks_at(runtime: Runtime, *, is_gone: bool = False) -> list[Observation]:
     """One look, and a second one a second later when the first failed and matters."""
     looks = [_observe(runtime)]
-    verdict = next_status(runtime.status, runtime.failed_checks, looks[0])
+    before = Verdict(runtime.status, runtime.failed_checks)
+    verdict = next_status(*before, looks[0], is_gone=is_gone)
     if looks[0].is_failure and verdict.status == runtime.status in ANSWERING:
         time.sleep(SECOND_LOOK_SECONDS)
         looks.append(_observe(runtime))
@@ -143,23 +192,34 @@ def _observe(runtime: Runtime) -> Observation:
 # Keeping: database only
 
 
-def keep(runtime: Runtime, looks: list[Observation]) -> None:
+def keep(
+    runtime: Runtime, looks: list[Observation], process: Process | None = None
+) -> None:
     """Write what changed; tell pages and gateways what matters to them.
 
     The row must still be as this check found it: two checks at once write once.
     """
     verdict = Verdict(runtime.status, runtime.failed_checks)
     for seen in looks:
-        verdict = next_status(*verdict, seen)
+        verdict = next_status(*verdict, seen, is_gone=_is_gone(process))
+    state = state_of(runtime, verdict.status, process.seen if process else None)
+    verdict = Verdict(state.status, verdict.failed_checks)
     fields = _measured(looks[-1], verdict) | _changed(runtime, looks[-1], verdict)
+    if state.sentence is not None:
+        fields["error_message"] = state.sentence[:500]
+    fields |= process_changed(runtime, process)
     rows = Runtime.objects.filter(
-        pk=runtime.pk, base_url=runtime.base_url, status=runtime.status
+        pk=runtime.pk,
+        base_url=runtime.base_url,
+        status=runtime.status,
+        process=runtime.process,
     )
-    if not fields.keys() & {"status", "version", "served_models"}:
+    if not fields.keys() & NEWS:
         rows.update(**fields)
         return
     with transaction.atomic():
         if rows.update(**fields):
+            keep_measured(runtime, fields.get("loaded_models", ()))
             _tell(runtime, fields)
 
 
@@ -183,6 +243,10 @@ def _changed(runtime: Runtime, seen: Observation, verdict: Verdict) -> dict[str,
         fields["version"] = seen.version[:60]
     if seen.models is not None and seen.models != runtime.served_models:
         fields["served_models"] = seen.models
+    # Of a server that is gone nobody knows what is in memory: it starts empty.
+    loaded = [] if verdict.status == RuntimeStatus.OFFLINE else seen.loaded
+    if loaded is not None and has_moved(runtime.loaded_models, loaded):
+        fields["loaded_models"] = loaded
     if verdict.status != runtime.status:
         now = timezone.now()
         known = recent(runtime.recent_changes)
@@ -206,8 +270,26 @@ def _tell(before: Runtime, fields: dict[str, Any]) -> None:
         )
     if "status" in fields or _names(before) != _names(after):
         bump_policy()
+    if "served_models" in fields and _contents(before) != _contents(after):
+        transaction.on_commit(lambda: _list_changed(after), robust=True)
     publish(runtime_changed(server_payload(after)))
 
 
 def _names(runtime: Runtime) -> list[str]:
     return sorted(model["name"] for model in runtime.served_models)
+
+
+def _list_changed(runtime: Runtime) -> None:
+    """Somebody pulled or removed a model: the registry looks, and a wish from the
+    settings may have come within reach."""
+    if runtime.kind == RuntimeKind.OLLAMA:
+        send_job(
+            "models_app.discover_models",
+            queue=runtime.node.queue,
+            life_seconds=DISCOVERY_LIFE_SECONDS,
+        )
+    seeding.activate_initial_model()
+
+
+def _contents(runtime: Runtime) -> set[tuple[str, str]]:
+    return {(m["name"], m.get("digest") or "") for m in runtime.served_models}

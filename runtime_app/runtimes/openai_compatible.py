@@ -9,7 +9,12 @@ import time
 from typing import Any
 
 from runtime_app.choices import RuntimeStatus
-from runtime_app.runtimes.base import Check, Observation, failed
+from runtime_app.runtimes.base import (
+    Check,
+    Observation,
+    UnloadUnsupported,
+    failed,
+)
 from venom_site.clients.openai_compatible import (
     OpenAICompatibleClient,
     ServedModel,
@@ -22,9 +27,12 @@ ASK_VERSION_EVERY_SECONDS = 60
 
 class OpenAICompatibleAdapter:
     def __init__(self, base_url: str, key: str = "") -> None:
-        self._client = OpenAICompatibleClient(base_url, key)
+        self._client = self._make_client(base_url, key)
         self._version = ""
         self._version_until = 0.0
+
+    def _make_client(self, base_url: str, key: str) -> OpenAICompatibleClient:
+        return OpenAICompatibleClient(base_url, key)
 
     def close(self) -> None:
         self._client.close()
@@ -42,6 +50,7 @@ class OpenAICompatibleAdapter:
             status=RuntimeStatus.ONLINE,
             version=version,
             models=models,
+            loaded=[{"name": model["name"]} for model in models],
             latency_ms=latency_ms,
         )
 
@@ -55,11 +64,26 @@ class OpenAICompatibleAdapter:
     def list_models(self) -> list[dict[str, Any]]:
         return [_entry(model) for model in self._client.models()]
 
-    def load(self, model: str, *, seconds: float, check: Check) -> None:
+    def list_loaded(self) -> list[dict[str, Any]]:
+        return [{"name": model.name} for model in self._client.models()]
+
+    def load(
+        self, model: str, *, seconds: float, check: Check, forever: bool = False
+    ) -> None:
         """Nothing to do: what it lists is loaded, or loads with the first token."""
 
-    def confirm(self, model: str, *, seconds: float, check: Check) -> str:
+    def confirm(
+        self, model: str, *, seconds: float, check: Check, forever: bool = False
+    ) -> str:
         return self._client.one_token(model, seconds=seconds, check=check)
+
+    def keep(self, model: str, *, forever: bool) -> None:
+        """Nothing to do: it stays as long as the server runs."""
+
+    def unload(self, model: str, *, check: Check) -> None:
+        raise UnloadUnsupported(
+            "This server has no call that unloads a model; stopping it frees memory."
+        )
 
 
 def _status_of(error: WireError) -> str:
@@ -77,7 +101,6 @@ def _entry(model: ServedModel) -> dict[str, Any]:
         "quantization": model.quantization,
         "context_length": model.context_length,
         "root": model.root,
-        "loaded": True,
     }
 
 

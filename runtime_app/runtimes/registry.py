@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from uuid import UUID
 
-from runtime_app.choices import RuntimeKind
+from runtime_app.choices import ManagedBy, RuntimeKind, Wish
 from runtime_app.models import Runtime
 from runtime_app.runtimes.base import RuntimeAdapter
 from runtime_app.runtimes.ollama import OllamaAdapter
 from runtime_app.runtimes.openai_compatible import OpenAICompatibleAdapter
+from runtime_app.runtimes.vllm import VllmAdapter
 from venom_site.lib import secrets
 from venom_site.lib.errors import WireError
 
@@ -27,21 +28,32 @@ def adapter_for(runtime: Runtime) -> RuntimeAdapter:
     with _lock:
         kept, adapter = _kept.get(runtime.pk, (None, None))
         if adapter is not None and kept == wanted:
-            return adapter
-        made = _make(runtime)
+            return _told(adapter, runtime)
+        made = _told(_make(runtime), runtime)
         _kept[runtime.pk] = (wanted, made)
     if adapter is not None:
         adapter.close()
     return made
 
 
+def _told(adapter: RuntimeAdapter, runtime: Runtime) -> RuntimeAdapter:
+    """A server that we do not run is not asked for tokens of its own accord."""
+    if isinstance(adapter, VllmAdapter):
+        is_managed = runtime.managed_by != ManagedBy.EXTERNAL
+        adapter.is_ours = is_managed and runtime.wish == Wish.RUNNING
+    return adapter
+
+
 def _make(runtime: Runtime) -> RuntimeAdapter:
     if runtime.kind == RuntimeKind.OLLAMA:
         return OllamaAdapter(runtime.base_url)
-    return OpenAICompatibleAdapter(runtime.base_url, _key_of(runtime))
+    if runtime.kind == RuntimeKind.VLLM:
+        return VllmAdapter(runtime.base_url, key_of(runtime))
+    return OpenAICompatibleAdapter(runtime.base_url, key_of(runtime))
 
 
-def _key_of(runtime: Runtime) -> str:
+def key_of(runtime: Runtime) -> str:
+    """The server's own key, empty for none; `WireError` when it cannot be read."""
     if not runtime.encrypted_key:
         return ""
     try:
