@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote
 
+from runtime_app.gateway.names import PRIMARY, Route
 from runtime_app.gateway.refusals import Refusal
-from runtime_app.gateway.routing import PRIMARY, Route
 from runtime_app.gateway.upstream import without_credentials
 from venom_site.lib.csp import NOTHING, SECURITY_HEADERS
 
@@ -31,20 +31,28 @@ _NOBODY: Headers = [
 ]
 
 
-def headers_for(request_id: str, route: Route | None, attempts: int) -> Headers:
-    """Who answers, in words a header can carry; `none` before a route was chosen."""
-    found = [*_ALWAYS, (b"x-venom-request-id", request_id.encode())]
+def headers_for(
+    request_id: str, route: Route | None = None, attempts: int = 0, reason: str = ""
+) -> Headers:
+    """Who answers, in words a header can carry; `none` where no server was asked.
+
+    `reason` is why the first choice did not simply answer; the route's own where it
+    is left out.
+    """
+    given = request_id.encode()  # twice: official clients read the usual name
+    found = [*_ALWAYS, (b"x-venom-request-id", given), (b"x-request-id", given)]
+    reason = reason or (route.reason_code if route else PRIMARY)
+    if reason != PRIMARY:
+        found.append((b"x-venom-reason", reason.encode()))
     if route is None:
         return found + _NOBODY
-    found += [
+    return [
+        *found,
         (b"x-venom-provider", _plain(route.runtime.provider)),
         (b"x-venom-model", _plain(route.served_name)),
         (b"x-venom-endpoint", _plain(without_credentials(route.runtime.endpoint))),
         (b"x-venom-attempts", str(attempts).encode()),
     ]
-    if route.reason_code != PRIMARY:
-        found.append((b"x-venom-reason", route.reason_code.encode()))
-    return found
 
 
 def _plain(text: str) -> bytes:

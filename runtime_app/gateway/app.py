@@ -9,57 +9,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import time
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
 from typing import Any
-from uuid import UUID
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 
 from history_app.choices import RequestStatus
-from history_app.recorder import Handle, RequestFields, recorder
+from history_app.recorder import recorder
 from runtime_app.gateway import failures, listing
 from runtime_app.gateway.answers import (
     JSON,
     Send,
     headers_for,
-    send_refusal,
     send_whole,
 )
-from runtime_app.gateway.intake import authenticated, not_ready, read_body
-from runtime_app.gateway.proxy import Deadlines, Exchange
-from runtime_app.gateway.refusals import Refusal, Refused, history_fields
-from runtime_app.gateway.routing import Route, choose_route
-from runtime_app.gateway.schemas import CHAT, COMPLETIONS, EMBEDDINGS, Wish, read_wish
-from runtime_app.gateway.snapshot import KeyEntry, Snapshot, SnapshotStore
-from runtime_app.gateway.upstream import Upstreams, without_credentials
+from runtime_app.gateway.call import Call, call_of
+from runtime_app.gateway.entries import KeyEntry, Snapshot
+from runtime_app.gateway.intake import (
+    authenticated,
+    check_scope,
+    not_ready,
+    read_body,
+)
+from runtime_app.gateway.journey import Journey, Means
+from runtime_app.gateway.presence import InFlight, Presence
+from runtime_app.gateway.proxy import Deadlines
+from runtime_app.gateway.refusals import Refused
+from runtime_app.gateway.rows import Row
+from runtime_app.gateway.schemas import CHAT, COMPLETIONS, EMBEDDINGS, read_wish
+from runtime_app.gateway.snapshot import SnapshotStore
+from runtime_app.gateway.troubles import troubles
+from runtime_app.gateway.upstream import Upstreams
 from runtime_app.gateway.watch import Receive
-from venom_site.lib.ids import uuid7
 from venom_site.lib.logging import request_id
 
 logger = logging.getLogger(__name__)
 
 ASGIScope = dict[str, Any]
 POSTS = frozenset({CHAT, COMPLETIONS, EMBEDDINGS})
-_GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
-
-
-@dataclass(slots=True, kw_only=True)
-class Call:
-    """One HTTP request to the gateway."""
-
-    scope: ASGIScope
-    receive: Receive
-    send: Send
-    began: float
-    headers: dict[bytes, bytes]
-    row_id: UUID
-    request_id: str
-
-    async def refuse(self, refusal: Refusal) -> None:
-        await send_refusal(self.send, refusal, headers_for(self.request_id, None, 0))
 
 
 class Gateway:
@@ -68,13 +56,18 @@ class Gateway:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._snapshots: SnapshotStore
-        self._upstreams: Upstreams
-        self._deadlines: Deadlines
+        self._presence: Presence
+        self._means: Means
 
     @property
     def snapshot(self) -> Snapshot | None:
         """What this process knows now; None before the first load."""
         return self._snapshots.present if self._loop else None
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """Where it serves; None before the start and after the end."""
+        return self._loop
 
     def start(self) -> None:
         """Begin in the running loop; does nothing where it has begun."""
@@ -82,16 +75,25 @@ class Gateway:
         if self._loop is loop:
             return
         env = settings.ENV
-        self._deadlines = Deadlines(
+        deadlines = Deadlines(
             connect=env.VENOM_CONNECT_SECONDS,
             first_byte=env.VENOM_FIRST_BYTE_SECONDS_LOCAL,
             idle=env.VENOM_STREAM_IDLE_SECONDS,
             total=env.VENOM_TOTAL_SECONDS,
         )
-        self._upstreams = Upstreams(self._deadlines.connect)
         self._snapshots = SnapshotStore()
         self._snapshots.start()
+        in_flight = InFlight()
+        self._presence = Presence(self._snapshots, in_flight)
+        self._presence.start()
+        self._means = Means(
+            in_flight=in_flight,
+            snapshots=self._snapshots,
+            upstreams=Upstreams(deadlines.connect),
+            deadlines=deadlines,
+        )
         self._loop = loop
+        recorder.start()
 
     async def catch_up(self) -> None:
         """Know what is committed now, so that who switched a model can use it."""
@@ -99,28 +101,21 @@ class Gateway:
             await self._snapshots.try_refresh()
 
     async def stop(self) -> None:
-        """End what `start` began and write the history down."""
+        """End what `start` began and write the history down; that first, because the
+        other writes may wait for a lock."""
         if self._loop is None:
             return
         self._loop = None
-        await self._snapshots.stop()
-        await self._upstreams.close()
-        await sync_to_async(recorder.flush_at_exit, thread_sensitive=False)()
+        async with AsyncExitStack() as parts:  # each ends, whatever befalls the others
+            parts.push_async_callback(troubles.stop)
+            parts.push_async_callback(self._means.upstreams.close)
+            parts.push_async_callback(self._snapshots.stop)
+            parts.push_async_callback(self._presence.stop)
+            await sync_to_async(recorder.flush_at_exit, thread_sensitive=False)()
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
         self.start()
-        headers = dict(scope["headers"])
-        given = headers.get(b"x-request-id", b"")
-        row_id = uuid7()
-        call = Call(
-            scope=scope,
-            receive=receive,
-            send=send,
-            began=time.perf_counter(),
-            headers=headers,
-            row_id=row_id,
-            request_id=given.decode() if _GIVEN_ID.fullmatch(given) else str(row_id),
-        )
+        call = call_of(scope, receive, send)
         request_id.set(call.request_id)
         try:
             await self._dispatch(call)
@@ -139,18 +134,23 @@ class Gateway:
         if snapshot is None:
             raise Refused(not_ready())
         key, snapshot = await self._admitted(call, snapshot)
-        self._snapshots.note_use(key)
+        if call.inside is None:
+            self._snapshots.note_use(key)
         if path in POSTS:
             await self._post(call, path, key, snapshot)
         else:
+            check_scope(key)
             body = listing.answer(path, snapshot)
-            headers = headers_for(call.request_id, None, 0)
+            headers = headers_for(call.request_id)
             await send_whole(call.send, 200, headers, JSON, body)
 
     async def _admitted(
         self, call: Call, snapshot: Snapshot
     ) -> tuple[KeyEntry, Snapshot]:
-        """The key and the snapshot that knows it; raises `Refused` with 401 or 403."""
+        """The key and the snapshot that knows it; raises `Refused` with 401. A stranger
+        leaves no row: whoever has no key could fill the history."""
+        if call.inside is not None:
+            return call.inside.key, snapshot
         header = call.headers.get(b"authorization", b"")
         try:
             return authenticated(header, snapshot), snapshot
@@ -164,67 +164,22 @@ class Gateway:
         self, call: Call, path: str, key: KeyEntry, snapshot: Snapshot
     ) -> None:
         try:
+            if call.inside is None:
+                check_scope(key)
             raw = await read_body(call.receive, call.headers)
-            if raw is None:
-                return  # the client left in the middle of its own body
+            if raw is None:  # the client left in the middle of its own body
+                Row(call, key).end(RequestStatus.CANCELLED)
+                return
             wish = read_wish(path, raw)
         except Refused as refused:
-            _end_refused(_begin(call, path, key), call, refused.refusal)
+            refusal = refused.refusal
+            Row(call, key).end(
+                RequestStatus.FAILED, code=refusal.status, refusal=refusal
+            )
             raise
-        route = choose_route(wish.model, snapshot)
-        if isinstance(route, Refusal):
-            _end_refused(_begin(call, path, key, wish), call, route)
-            raise Refused(route)
-        handle = _begin(call, path, key, wish, route)
-        await Exchange(
-            wish=wish,
-            route=route,
-            upstream=self._upstreams.at(route.runtime.endpoint),
-            deadlines=self._deadlines,
-            handle=handle,
-            began=call.began,
-            receive=call.receive,
-            send=call.send,
+        await Journey(
+            call=call, wish=wish, key=key, snapshot=snapshot, means=self._means
         ).carry()
-
-
-def _begin(
-    call: Call,
-    path: str,
-    key: KeyEntry,
-    wish: Wish | None = None,
-    route: Route | None = None,
-) -> Handle:
-    """The row of a request, as much of it as is known when it is sent or refused."""
-    fields: RequestFields = {
-        "request_id": call.request_id,
-        "path": path,
-        "key_id": key.id,
-        "key_name": key.name,
-    }
-    if wish is not None:
-        fields["stream"] = wish.stream
-        fields["requested_model"] = wish.model or ""
-        fields["parameters"] = wish.parameters()
-    if route is not None:
-        fields["llm_provider"] = route.runtime.provider
-        fields["llm_model"] = route.served_name
-        fields["llm_endpoint"] = without_credentials(route.runtime.endpoint)
-        fields["runtime"] = route.runtime.name
-        fields["node"] = route.runtime.node
-        fields["attempts"] = 1
-        fields["reason_code"] = route.reason_code
-    prompt = wish.prompt() if wish else ""
-    return recorder.begin(pk=call.row_id, prompt=prompt, **fields)
-
-
-def _end_refused(handle: Handle, call: Call, refusal: Refusal) -> None:
-    handle.end(
-        RequestStatus.FAILED,
-        http_status=refusal.status,
-        duration_seconds=time.perf_counter() - call.began,
-        **history_fields(refusal),
-    )
 
 
 app = Gateway()

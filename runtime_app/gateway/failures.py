@@ -7,9 +7,10 @@ own words are quoted, cut and without credentials.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from runtime_app.gateway.names import NOBODY, Route
 from runtime_app.gateway.refusals import Refusal
-from runtime_app.gateway.routing import Route
 from runtime_app.gateway.upstream import without_credentials
 from runtime_app.gateway.watch import Ended
 from venom_site.lib.logging import without_secrets
@@ -44,7 +45,7 @@ def of_refused_body(status: int, body: bytes, route: Route) -> Refusal:
     return Refusal(
         status=status,
         code="bad_request",
-        message=f"{_where(route)} answered {status}{_quoted(body)}",
+        message=f"{_where(route)} answered {status}{_quoted(body, route)}",
     )
 
 
@@ -52,7 +53,7 @@ def of_status(
     status: int, body: bytes, retry_after: str | None, route: Route
 ) -> Refusal:
     """The refusal for an error status, with the server's own words quoted."""
-    where, said = _where(route), _quoted(body)
+    where, said = _where(route), _quoted(body, route)
     message = f"{where} answered {status}{said}"
     if status in {401, 403}:
         return Refusal(
@@ -61,6 +62,8 @@ def of_status(
             error_class="AUTH_ERROR",
             message=f"{where} refused the key that Venom has for it{said}",
         )
+    if status == 408:
+        return _timeout(message)
     if status == 404:
         return Refusal(
             status=404,
@@ -87,7 +90,9 @@ def of_deadline(ended: Ended, seconds: float, route: Route) -> Refusal:
         Ended.IDLE: "fell silent in the middle of its answer",
         Ended.TOTAL: "did not finish its answer",
     }
-    return _too_late(f"{_where(route)} {words[ended]}", seconds)
+    refusal = _too_late(f"{_where(route)} {words[ended]}", seconds)
+    # The same answer would take as long again, and official clients ask three times.
+    return replace(refusal, retryable=ended is not Ended.TOTAL)
 
 
 def cut(route: Route) -> Refusal:
@@ -109,9 +114,32 @@ def malformed(route: Route) -> Refusal:
     )
 
 
-def reported(route: Route) -> Refusal:
-    """The server sent an error event of its own, which went on to the client."""
-    return _degraded("upstream_error", f"{_where(route)} reported an error.")
+def reported(event: bytes, route: Route) -> Refusal:
+    """The server sent an error event in a stream that had begun well."""
+    said = _quoted(event, route) or "."
+    return _degraded("upstream_error", f"{_where(route)} reported an error{said}")
+
+
+def all_failed(first: Refusal, others: list[tuple[Route, Refusal]]) -> Refusal:
+    """The first choice's failure, with who else was asked in vain."""
+    if not others:
+        return first
+    tried = ", ".join(f"{route.runtime.name} ({why.code})" for route, why in others)
+    message = f"{first.message} Asked in vain instead: {tried}."
+    return replace(first, reason_code=NOBODY, message=message)
+
+
+def switched(route: Route) -> Refusal:
+    """The model leaves its server; the answer had its time to end (docs/api.md)."""
+    return Refusal(
+        status=503,
+        code="RUNTIME_SWITCHED",
+        error_class="RUNTIME_SWITCHED",
+        retryable=True,
+        retry_after="1",
+        message=f"{_where(route)} is giving up {route.served_name} for another model. "
+        "Send the request again.",
+    )
 
 
 def internal() -> Refusal:
@@ -147,30 +175,43 @@ def _degraded(code: str, message: str) -> Refusal:
 
 
 def _too_late(what: str, seconds: float) -> Refusal:
+    return _timeout(f"{what} within {seconds:g} s.")
+
+
+def _timeout(message: str) -> Refusal:
     return Refusal(
         status=504,
         code="upstream_timeout",
         error_class="TIMEOUT",
         retryable=True,
-        message=f"{what} within {seconds:g} s.",
+        message=message,
     )
 
 
 def _is_overload(body: bytes) -> bool:
     """Ollama's full queue is a 503 with a sentence. A dead vLLM engine sends no body,
     a llama-server that still loads says so: neither is a matter of load."""
-    said = _quoted(body)
+    said = _said(body)
     return bool(said) and "loading model" not in said.lower()
 
 
-def _quoted(body: bytes) -> str:
-    """`: “the server's words”`, or nothing when it said nothing readable."""
+def _quoted(body: bytes, route: Route) -> str:
+    """`: “the server's words”`, or nothing when it said nothing readable. A server may
+    quote the very key it refuses, which need not look like one."""
+    said, key = _said(body), route.runtime.key
+    if not said:
+        return ""
+    if key:
+        said = said.replace(key, "…")
+    return f": “{without_secrets(said)[:_LONGEST_QUOTE]}”"
+
+
+def _said(body: bytes) -> str:
+    """The sentence in an error body of either form, or nothing."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
         return ""
     error = fields.get("error") if isinstance(fields, dict) else None
     said = error.get("message") if isinstance(error, dict) else error
-    if not isinstance(said, str) or not said.strip():
-        return ""
-    return f": “{without_secrets(said.strip())[:_LONGEST_QUOTE]}”"
+    return said.strip() if isinstance(said, str) else ""

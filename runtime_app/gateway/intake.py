@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from runtime_app.gateway.entries import KeyEntry, Snapshot
 from runtime_app.gateway.refusals import Refusal, Refused
 from runtime_app.gateway.schemas import MOST_BYTES
-from runtime_app.gateway.snapshot import KeyEntry, Snapshot
 from runtime_app.gateway.watch import Receive
 from runtime_app.governance.keys import KEY_FORM, hash_key
 from venom_site.lib.access import Scope
 
 
 def authenticated(header: bytes, snapshot: Snapshot) -> KeyEntry:
-    """The key of `Authorization: Bearer venom_…`; raises `Refused` with 401 or 403."""
+    """The key of `Authorization: Bearer venom_…`; raises `Refused` with 401."""
     scheme, _space, given = header.decode("latin-1").partition(" ")
     text = given.strip()
     if scheme.lower() != "bearer" or not KEY_FORM.fullmatch(text):
@@ -22,6 +22,11 @@ def authenticated(header: bytes, snapshot: Snapshot) -> KeyEntry:
     key = snapshot.keys.get(hash_key(text))
     if key is None or key.is_expired():
         raise _wrong_key("This key is unknown, expired or revoked.")
+    return key
+
+
+def check_scope(key: KeyEntry) -> None:
+    """Raises `Refused` with 403 for a key that may not ask models."""
     if Scope.INFERENCE not in key.scopes:
         raise Refused(
             Refusal(
@@ -31,7 +36,6 @@ def authenticated(header: bytes, snapshot: Snapshot) -> KeyEntry:
                 f"“{key.name}” does not have.",
             )
         )
-    return key
 
 
 async def read_body(receive: Receive, headers: dict[bytes, bytes]) -> bytes | None:

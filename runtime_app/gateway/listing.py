@@ -6,9 +6,9 @@ import json
 from collections.abc import Set
 from typing import Any
 
+from runtime_app.gateway.entries import RuntimeEntry, Snapshot
+from runtime_app.gateway.names import Route, find_served, in_order, unknown_model
 from runtime_app.gateway.refusals import Refusal, Refused
-from runtime_app.gateway.routing import Route, find_served, in_order, unknown_model
-from runtime_app.gateway.snapshot import RuntimeEntry, Snapshot
 
 MODELS = "/v1/models"
 RESPONSES = "/v1/responses"
@@ -16,6 +16,8 @@ RESPONSES = "/v1/responses"
 
 def no_such_call(path: str, method: str, posts: Set[str]) -> Refusal | None:
     """404 or 405, or None for a call that exists."""
+    if method == "POST" and path in posts:
+        return None
     if path == RESPONSES or path.startswith(f"{RESPONSES}/"):
         return Refusal(
             status=404,
@@ -48,7 +50,7 @@ def answer(path: str, snapshot: Snapshot) -> bytes:
         return json.dumps({"object": "list", "data": _entries(snapshot)}).encode()
     route = find_served(name, snapshot)
     if route is None:
-        raise Refused(unknown_model(name))
+        raise Refused(unknown_model(name, snapshot))
     return json.dumps(_entry(route, snapshot)).encode()
 
 

@@ -1,29 +1,23 @@
-"""Carries one request to its server and the answer back, and says how it ended.
+"""One server asked once: sends it the request and passes its answer on.
 
-Bytes go on as they come. Until the first of them a failure is a plain error answer;
-afterwards it is an error event without `[DONE]`, because a cut answer must look cut.
-Called by `app.py`; writes nothing itself but what it tells the handle of the history.
+Bytes go on as they come. Until the first of them a failure leaves the client untouched
+and another server may be asked; afterwards it can only become an error event without
+`[DONE]`, because a cut answer must look cut. `journey.py` calls it, says how it ended
+and writes the history.
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import time
 from dataclasses import dataclass
 
-from history_app.choices import RequestStatus
-from history_app.recorder import Handle
+from history_app.recorder import RequestFields
 from runtime_app.gateway import failures
-from runtime_app.gateway.answers import (
-    Headers,
-    Send,
-    headers_for,
-    send_refusal,
-    send_whole,
-)
-from runtime_app.gateway.refusals import Refusal, Refused, history_fields
-from runtime_app.gateway.routing import Route
+from runtime_app.gateway.answer_text import AnswerText
+from runtime_app.gateway.answers import Headers, Send, send_whole
+from runtime_app.gateway.names import Route
+from runtime_app.gateway.params import fit
+from runtime_app.gateway.refusals import Refusal, Refused
 from runtime_app.gateway.schemas import Wish
 from runtime_app.gateway.stream import (
     EventFilter,
@@ -41,9 +35,7 @@ from runtime_app.gateway.upstream import (
     UpstreamCut,
     UpstreamFailed,
 )
-from runtime_app.gateway.watch import Ended, Receive, Watch
-
-logger = logging.getLogger(__name__)
+from runtime_app.gateway.watch import Ended, Watch
 
 _STREAM_HEADERS: Headers = [(b"x-accel-buffering", b"no")]
 
@@ -64,7 +56,12 @@ class Deadlines:
 
 
 class Exchange:
-    """One request that has a route, from here to the last byte of its answer."""
+    """`carry()` raises `Refused` when the server fails, and the cancel of the watch.
+
+    What came of it stands in the attributes: `status` is the server's, `has_begun` says
+    whether the client has got any of the answer, `is_whole` whether it got all of a
+    good one, `mistake` what the server found wrong with the request itself.
+    """
 
     def __init__(
         self,
@@ -73,215 +70,191 @@ class Exchange:
         route: Route,
         upstream: Upstream,
         deadlines: Deadlines,
-        handle: Handle,
-        began: float,
-        receive: Receive,
+        watch: Watch,
         send: Send,
+        headers: Headers,
+        text: AnswerText,
     ) -> None:
         self._wish = wish
-        self._route = route
+        self.route = route
         self._upstream = upstream
         self._deadlines = deadlines
-        self._handle = handle
-        self._began = began
-        self._receive = receive
+        self._watch = watch
         self._send = send
-        self._headers = headers_for(handle.fields["request_id"], route, 1)
-        self._events = EventFilter(wants_usage=wish.wants_usage)
+        self._headers = headers
+        self._text = text
+        self._events = EventFilter(wants_usage=wish.wants_usage, text=text)
         self._answer: UpstreamAnswer | None = None
         self._usage: Usage | None = None
-        self._ttft: float | None = None
-        self._overhead: float | None = None
-        self._status: int | None = None  # of the answer, once it has begun
+        self.asked_at = time.perf_counter()
+        self.first_token_at: float | None = None
+        self.status: int | None = None
+        self.has_begun = False
+        self.is_whole = False
+        self.mistake: Refusal | None = None
+        self.notes: tuple[str, ...] = ()  # what was fitted to the model
 
     async def carry(self) -> None:
-        """Serve the request to its end, whatever the end is."""
-        watch = Watch(self._receive)
-        try:
-            await self._serve(watch)
-        except asyncio.CancelledError:
-            reason = watch.forgive()
-            if reason is None:
-                await self._say_stopping()
-                raise
-            await self._ended_early(reason)
-        except Refused as refused:
-            watch.stop()
-            await self._refuse(refused.refusal)
-        except Exception:
-            watch.stop()
-            logger.exception("answer failed")
-            await self._refuse(failures.internal())
-        finally:
-            watch.stop()
-            if self._answer is not None:
-                self._answer.close()
-
-    async def _serve(self, watch: Watch) -> None:
-        watch.limit_silence(self._deadlines.first_byte, Ended.FIRST_BYTE)
-        if not self._wish.stream:
-            watch.limit_total(self._deadlines.total)
-        watch.expect()
+        """Ask, and pass the answer on to its end."""
+        self._watch.limit_silence(self._deadlines.first_byte, Ended.FIRST_BYTE)
+        self._watch.expect()
         answer = self._answer = await self._ask()
+        self.status = answer.status
         if answer.status >= 300:
-            body = await answer.error_text()
-            watch.stop()
-            await self._error_answer(answer, body)
+            await self._error_answer(answer)
         elif self._wish.stream and answer.is_event_stream:
-            await self._stream(answer, watch)
+            await self._stream(answer)
         else:
-            await self._whole(answer, watch)
+            await self._whole(answer)
+
+    async def finish(self, refusal: Refusal) -> None:
+        """The last event of an answer that has begun and cannot be completed."""
+        event = b"" if self._events.error_sent else refusal.event()
+        await self._send({"type": "http.response.body", "body": event})
+
+    async def release(self) -> None:
+        """Give the connection back, or close it: the server then stops working."""
+        if self._answer is None:
+            return
+        try:
+            if self.is_whole and self._events.is_done:
+                await self._answer.settle()
+        finally:
+            self._answer.close()
+
+    def answer(self) -> str:
+        """As much of the answer's words as the history may keep."""
+        return self._text.text()
+
+    def figures(self) -> RequestFields:
+        """What the history learns of the answer."""
+        usage = self._usage or self._events.usage
+        if usage is None and self._events.has_token:
+            usage = self._estimated(self._events.estimated_characters())
+        if usage is None:
+            return {}
+        return {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cached_input_tokens": usage.cached_input_tokens,
+            "reasoning_tokens": usage.reasoning_tokens,
+            "usage_estimated": usage.is_estimated,
+        }
+
+    def _body(self) -> bytes:
+        wish, runtime = self._wish, self.route.runtime
+        model = runtime.model(self.route.served_name)
+        fitted = fit(wish.fields, path=wish.path, kind=runtime.kind, model=model)
+        self.notes = fitted.notes
+        return wish.body_for(self.route.served_name, fitted.fields)
 
     async def _ask(self) -> UpstreamAnswer:
-        body = self._wish.body_for(self._route.served_name)
-        self._overhead = time.perf_counter() - self._began
+        body = self._body()
+        self.asked_at = time.perf_counter()
         try:
             return await self._upstream.post(
-                self._wish.path, body, self._route.runtime.key
+                self._wish.path, body, self.route.runtime.key
             )
         except UpstreamFailed as failure:
             connect = self._deadlines.connect
             raise Refused(
-                failures.of_connection(failure.kind, self._route, connect)
+                failures.of_connection(failure.kind, self.route, connect)
             ) from failure
 
-    async def _error_answer(self, answer: UpstreamAnswer, body: bytes) -> None:
+    async def _error_answer(self, answer: UpstreamAnswer) -> None:
+        body = await answer.error_text()
         if answer.status not in failures.PASSED_ON:
-            refusal = failures.of_status(
-                answer.status, body, answer.retry_after, self._route
+            raise Refused(
+                failures.of_status(answer.status, body, answer.retry_after, self.route)
             )
-            await self._refuse(refusal)
-            return
-        kind = answer.content_type.encode("latin-1", "replace")
-        await send_whole(self._send, answer.status, self._headers, kind, body)
-        refusal = failures.of_refused_body(answer.status, body, self._route)
-        self._end(RequestStatus.FAILED, answer.status, refusal)
+        self._watch.stop()
+        self.mistake = failures.of_refused_body(answer.status, body, self.route)
+        await self._send_whole(answer, body)
 
-    async def _whole(self, answer: UpstreamAnswer, watch: Watch) -> None:
+    async def _whole(self, answer: UpstreamAnswer) -> None:
         try:
-            body = await answer.whole(on_piece=lambda: self._heard(watch))
+            body = await answer.whole(on_piece=self._heard)
         except UpstreamCut as cut:
-            raise Refused(failures.cut(self._route)) from cut
-        watch.stop()
+            raise Refused(failures.cut(self.route)) from cut
         if not is_json_object(body):
-            raise Refused(failures.malformed(self._route))
+            raise Refused(failures.malformed(self.route))
         if was_aborted(body):
-            raise Refused(failures.aborted(self._route))
+            raise Refused(failures.aborted(self.route))
+        self._watch.stop()
         self._usage = usage_in(body) or self._estimated(len(said_in(body)))
-        kind = answer.content_type.encode("latin-1", "replace")
-        self._status = answer.status
-        await send_whole(self._send, answer.status, self._headers, kind, body)
-        self._end(RequestStatus.COMPLETED, answer.status)
+        self._text.read_whole(body)
+        self.is_whole = True
+        await self._send_whole(answer, body)
 
-    async def _stream(self, answer: UpstreamAnswer, watch: Watch) -> None:
+    async def _send_whole(self, answer: UpstreamAnswer, body: bytes) -> None:
+        self.has_begun = True
+        await send_whole(self._send, answer.status, self._headers, _kind(answer), body)
+
+    async def _stream(self, answer: UpstreamAnswer) -> None:
         try:
             while piece := await answer.next_piece():
-                watch.heard()
+                self._watch.heard()
                 out = self._events.feed(piece)
-                if self._ttft is None and self._events.has_token:
-                    self._ttft = time.perf_counter() - self._began
+                if self.first_token_at is None and self._events.has_token:
+                    self.first_token_at = time.perf_counter()
+                if self._events.failure and not self.has_begun:
+                    break  # an error with a good status: nobody needs to see that
                 if out:
-                    await self._pass_on(out, answer, watch)
+                    await self._pass_on(out, answer)
                 if self._events.is_done:
                     break
-                watch.expect()
+                self._watch.expect()
         except UpstreamCut:
             raise Refused(self._cut_refusal()) from None
         except MalformedStream:
-            raise Refused(failures.malformed(self._route)) from None
-        watch.stop()
+            raise Refused(failures.malformed(self.route)) from None
         await self._end_of_stream()
-        await answer.settle()
 
-    def _heard(self, watch: Watch) -> None:
+    def _heard(self) -> None:
         """A part of a plain answer: from here on silence counts, not the first byte."""
-        if watch.named is not Ended.IDLE:
-            watch.limit_silence(self._deadlines.idle, Ended.IDLE)
-        watch.expect()
+        if self._watch.named is not Ended.IDLE:
+            self._watch.limit_silence(self._deadlines.idle, Ended.IDLE)
+        self._watch.expect()
 
-    async def _pass_on(self, out: bytes, answer: UpstreamAnswer, watch: Watch) -> None:
-        if self._status is None:
-            self._status = answer.status
-            kind = (b"content-type", answer.content_type.encode("latin-1", "replace"))
+    async def _pass_on(self, out: bytes, answer: UpstreamAnswer) -> None:
+        if not self.has_begun:
+            self.has_begun = True
             await self._send(
                 {
                     "type": "http.response.start",
                     "status": answer.status,
-                    "headers": [*self._headers, *_STREAM_HEADERS, kind],
+                    "headers": [
+                        *self._headers,
+                        *_STREAM_HEADERS,
+                        (b"content-type", _kind(answer)),
+                    ],
                 }
             )
-            watch.limit_silence(self._deadlines.idle, Ended.IDLE)
+            self._watch.limit_silence(self._deadlines.idle, Ended.IDLE)
         await self._send({"type": "http.response.body", "body": out, "more_body": True})
 
     async def _end_of_stream(self) -> None:
         events = self._events
-        self._usage = events.usage
         if events.failure == "abort":
-            raise Refused(failures.aborted(self._route))
+            raise Refused(failures.aborted(self.route))
         if events.failure:
-            raise Refused(failures.reported(self._route))
+            raise Refused(failures.reported(events.error_sent, self.route))
         if not events.is_complete:
             raise Refused(self._cut_refusal())
+        self._watch.stop()
+        self.is_whole = True
         await self._send({"type": "http.response.body", "body": b""})
-        self._end(RequestStatus.COMPLETED, self._status)
 
     def _cut_refusal(self) -> Refusal:
-        if self._status is None:
-            return failures.of_connection("closed", self._route, 0)
-        return failures.cut(self._route)
-
-    async def _refuse(self, refusal: Refusal) -> None:
-        """As an answer, or as the last event of one that has begun."""
-        status = self._status or refusal.status
-        self._end(RequestStatus.FAILED, status, refusal)
-        if self._status is None:
-            await send_refusal(self._send, refusal, self._headers)
-            return
-        event = b"" if self._events.error_was_sent else refusal.event()
-        await self._send({"type": "http.response.body", "body": event})
-
-    async def _ended_early(self, reason: Ended) -> None:
-        if reason is Ended.CLIENT_LEFT:
-            self._end(RequestStatus.CANCELLED, self._status)
-            return
-        seconds = self._deadlines.of(reason)
-        await self._refuse(failures.of_deadline(reason, seconds, self._route))
-
-    async def _say_stopping(self) -> None:
-        """The process ends: the row is closed and the client told, if it still can."""
-        if self._handle.fields["finished_at"] is None:
-            await self._refuse(failures.stopping())
-
-    def _end(
-        self, status: RequestStatus, code: int | None, refusal: Refusal | None = None
-    ) -> None:
-        usage = self._usage or self._events.usage
-        if usage is None and self._events.has_token:
-            usage = self._estimated(self._events.estimated_characters())
-        has_begun = self._status is not None
-        if refusal is not None:
-            logger.log(
-                logging.WARNING if refusal.error_class else logging.INFO,
-                "answer failed code=%s provider=%s model=%s endpoint=%s",
-                refusal.code,
-                self._route.runtime.provider,
-                self._route.served_name,
-                self._route.runtime.endpoint,
-            )
-        self._handle.end(
-            status,
-            http_status=code,
-            partial=has_begun and status is not RequestStatus.COMPLETED,
-            duration_seconds=time.perf_counter() - self._began,
-            ttft_seconds=self._ttft,
-            overhead_seconds=self._overhead,
-            input_tokens=usage.input_tokens if usage else None,
-            output_tokens=usage.output_tokens if usage else None,
-            usage_estimated=bool(usage and usage.is_estimated),
-            **history_fields(refusal),
-        )
+        if not self.has_begun:
+            return failures.of_connection("closed", self.route, 0)
+        return failures.cut(self.route)
 
     def _estimated(self, characters: int) -> Usage:
         """Without a usage block: what came through, four characters a token."""
         asked = tokens_of(len(self._wish.prompt()))
         return Usage(asked, tokens_of(characters), is_estimated=True)
+
+
+def _kind(answer: UpstreamAnswer) -> bytes:
+    return answer.content_type.encode("latin-1", "replace")

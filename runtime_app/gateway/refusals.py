@@ -10,8 +10,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from history_app.recorder import ErrorFields
+from history_app.recorder import RequestFields
 
+_SOON = "5"  # seconds
 _TYPES = {
     401: "authentication_error",
     403: "permission_error",
@@ -21,13 +22,15 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """`error_class` is the family of docs/api.md for failures of an upstream."""
+    """`error_class` is the family of docs/api.md for failures of an upstream;
+    `reason_code` says why no server was asked, where that has one."""
 
     status: int
     code: str
     message: str
     param: str | None = None
     error_class: str = ""
+    reason_code: str = ""
     retryable: bool = False
     retry_after: str | None = None
     allow: str | None = None
@@ -81,13 +84,27 @@ def bad_request(
     return Refused(Refusal(status=400, code=code, message=message, param=param))
 
 
-def history_fields(refusal: Refusal | None) -> ErrorFields:
-    """The error columns of the history; none for an answer that was good."""
-    if refusal is None:
-        return {}
-    return {
+def starting(server: str, model: str) -> Refusal:
+    """The first choice did not become ready while the request was held for it."""
+    return Refusal(
+        status=503,
+        code="runtime_starting",
+        reason_code="RUNTIME_STARTING",
+        retryable=True,
+        retry_after=_SOON,
+        message=f"{server} is not ready to answer with “{model}” yet. "
+        "Send the request again in a moment.",
+    )
+
+
+def history_fields(refusal: Refusal) -> RequestFields:
+    """What the history keeps of it."""
+    fields: RequestFields = {
         "error_code": refusal.code,
         "error_class": refusal.error_class,
         "error_message": refusal.message,
         "error_retryable": refusal.retryable,
     }
+    if refusal.reason_code:
+        fields["reason_code"] = refusal.reason_code
+    return fields

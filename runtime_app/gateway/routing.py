@@ -1,166 +1,278 @@
-"""`choose_route()`: which server answers a request. A pure function.
+"""`choose_route()`: which servers may answer a request, in which order. Pure.
 
-Exact names come first, so that a model whose own name contains a slash is never taken
-for a forced runtime. Nothing is substituted: what cannot be sent is refused with a code
-and the call that would help.
+The first choice is what the name means (`names.py`). What it cannot answer may go to
+another local server, by the policy, and never without a reason code. Every server that
+could have answered is a candidate with the reason why it was taken or passed over.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from runtime_app.choices import PROFILE_KINDS, RuntimeKind
-from runtime_app.gateway.refusals import Refusal
-from runtime_app.gateway.snapshot import ActiveEntry, RuntimeEntry, Snapshot
-
-PRIMARY = "PRIMARY_PROVIDER_SELECTED"
-ACTIVE_WORDS = frozenset({"", "auto", "default"})
-CLOUDS = frozenset({"openai", "google"})
-_PROFILES_BY_SIZE = ("light", "full")
+from history_app.trace import Candidate, Verdict
+from runtime_app.gateway.entries import RuntimeEntry, Snapshot
+from runtime_app.gateway.hindrances import (
+    MODEL_NOT_FOUND,
+    STARTING,
+    Hindrance,
+    hindrance_of,
+)
+from runtime_app.gateway.names import PRIMARY, Meant, Route, meaning_of
+from runtime_app.gateway.refusals import Refusal, starting
+from runtime_app.gateway.schemas import CHAT, EMBEDDINGS
+from runtime_app.governance.fallback import FallbackPolicy
+from venom_site.lib.access import Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    runtime: RuntimeEntry
-    served_name: str
-    reason_code: str = PRIMARY
+class Asked:
+    """What of a request decides its route. `model` None is the active one."""
+
+    model: str | None
+    path: str = CHAT
+    may_operate: bool = False
 
 
-def choose_route(model: str | None, snapshot: Snapshot) -> Route | Refusal:
-    """The route for the model a client named; None means the active one."""
-    if model is None or model in ACTIVE_WORDS:
-        return _to_active(snapshot.active)
-    return (
-        _by_name(model, snapshot) or _by_prefix(model, snapshot) or unknown_model(model)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """`routes` are tried in order; with none of them `refusal` says why.
 
-
-def find_served(model: str, snapshot: Snapshot) -> Route | None:
-    """Where `model` is served, active or not: the active runtime first, then in order.
-
-    A runtime's name before a slash forces it.
+    `awaited` is a first choice that will answer soon: the request is held for it, and
+    only then goes on to `routes` or is refused. `must_activate` says that it needs a
+    switch of the active model.
     """
-    for runtime in in_order(snapshot):
-        served = runtime.served_name(model)
-        if served is not None:
-            return Route(runtime=runtime, served_name=served)
-    prefix, _slash, rest = model.partition("/")
-    for runtime in in_order(snapshot):
-        served = runtime.served_name(rest)
-        if served is not None and runtime.name == prefix:
-            return Route(runtime=runtime, served_name=served)
-    return None
 
+    routes: tuple[Route, ...] = ()
+    refusal: Refusal | None = None
+    awaited: Route | None = None
+    must_activate: bool = False
+    candidates: tuple[Candidate, ...] = ()
 
-def in_order(snapshot: Snapshot) -> list[RuntimeEntry]:
-    """Every runtime of the profile, the active one first."""
-    active = snapshot.active.runtime if snapshot.active else None
-    others = [runtime for runtime in snapshot.runtimes if runtime is not active]
-    return [active, *others] if active else others
+    @property
+    def first(self) -> Route | None:
+        """Whom the request is meant for as things stand."""
+        return self.awaited or (self.routes[0] if self.routes else None)
 
-
-def _to_active(active: ActiveEntry | None) -> Route | Refusal:
-    if active is None:
-        return Refusal(
-            status=503,
-            code="no_active_runtime",
-            message="No model is active. Activate one on /runtimes/ or with "
-            "POST /api/v1/models/activate, or name a model: GET /v1/models lists them.",
+    def after_waiting(self) -> Decision:
+        """The same for a request that was held before it: it says so."""
+        routes = (
+            replace(route, reason_code=STARTING)
+            if route.reason_code == PRIMARY and not route.is_fallback
+            else route
+            for route in self.routes
         )
-    return _send(active.runtime, active.served_name)
+        return replace(self, routes=tuple(routes))
 
 
-def _by_name(model: str, snapshot: Snapshot) -> Route | Refusal | None:
-    active = snapshot.active
-    if active and model in {active.model_name, active.served_name}:
-        return _send(active.runtime, active.served_name)
-    for runtime in in_order(snapshot):
-        served = runtime.served_name(model)
-        if served is None:
-            continue
-        is_active_runtime = active is not None and runtime is active.runtime
-        if is_active_runtime and active and served == active.served_name:
-            return _send(runtime, served)
-        if is_active_runtime and runtime.kind == RuntimeKind.OLLAMA:
-            return _send(runtime, served)  # Ollama loads it itself
-        return _not_active(model, runtime, active)
-    return None
-
-
-def _by_prefix(model: str, snapshot: Snapshot) -> Route | Refusal | None:
-    prefix, slash, rest = model.partition("/")
-    if not slash or not rest:
-        return None
-    for runtime in snapshot.runtimes:
-        if runtime.name == prefix:
-            return _forced(runtime, rest)
-    if prefix in CLOUDS:
-        return Refusal(
-            status=403,
-            code="paid_mode_off",
-            message=f"“{prefix}” is a paid cloud and paid mode is off.",
+def choose_route(asked: Asked, snapshot: Snapshot, policy: FallbackPolicy) -> Decision:
+    meant = meaning_of(asked.model, snapshot)
+    if isinstance(meant, Refusal):
+        return Decision(refusal=meant)
+    others = [] if meant.is_forced else _others(meant.route, asked, snapshot)
+    if not meant.is_active:
+        return _of_inactive(meant, others, asked, snapshot, policy)
+    first = meant.route
+    hindrance = hindrance_of(first, snapshot)
+    if hindrance is None:
+        return _sent(first, others)
+    if hindrance.reason == STARTING:
+        return _held(first, others, hindrance)
+    is_allowed = hindrance.reason.removeprefix("FALLBACK_") in policy.switches
+    if is_allowed and any(isinstance(other, Route) for other in others):
+        return _passed_over(first, others, hindrance)
+    if first.runtime.key_is_unreadable:
+        return Decision(
+            refusal=_unreadable_key(first.runtime),
+            candidates=(_candidate(first, "passed_over", hindrance),),
         )
-    return _outside_profile(prefix, snapshot.profile)
+    if hindrance.reason == MODEL_NOT_FOUND:  # it would be a 404
+        return Decision(
+            refusal=_wrong_alias(first, hindrance),
+            candidates=(_candidate(first, "passed_over", hindrance),),
+        )
+    return _sent(first, others)  # nobody else could: health may be out of date
 
 
-def _forced(runtime: RuntimeEntry, model: str) -> Route | Refusal:
-    served = runtime.served_name(model)
-    if served is None and runtime.served:
-        return unknown_model(f"{runtime.name}/{model}")
-    return _send(runtime, served or model)
+# What may become of the first choice
 
 
-def _outside_profile(prefix: str, profile: str) -> Refusal | None:
-    if prefix not in {RuntimeKind.OLLAMA, RuntimeKind.VLLM}:
-        return None
-    if prefix in PROFILE_KINDS[profile]:
-        return None
-    having = next(name for name in _PROFILES_BY_SIZE if prefix in PROFILE_KINDS[name])
-    return Refusal(
-        status=403,
-        code="outside_profile",
-        message=f"“{prefix}” is outside the profile “{profile}”. "
-        f"VENOM_RUNTIME_PROFILE={having} has it.",
+def _sent(first: Route, others: list[Route | Candidate]) -> Decision:
+    chosen = _candidate(first, "chosen")
+    return _decision(others, (first,), chosen)
+
+
+def _passed_over(
+    first: Route, others: list[Route | Candidate], hindrance: Hindrance
+) -> Decision:
+    passed = _candidate(first, "passed_over", hindrance)
+    return _decision(others, (), passed, reason=hindrance.reason)
+
+
+def _held(
+    first: Route,
+    others: list[Route | Candidate],
+    hindrance: Hindrance,
+    *,
+    must_activate: bool = False,
+) -> Decision:
+    decision = _passed_over(first, others, hindrance)
+    return replace(
+        decision,
+        awaited=replace(first, reason_code=STARTING),
+        must_activate=must_activate,
+        refusal=starting(first.runtime.display_name, first.served_name),
     )
 
 
-def _send(runtime: RuntimeEntry, served_name: str) -> Route | Refusal:
-    if runtime.key_is_unreadable:
-        return Refusal(
-            status=502,
-            code="upstream_auth",
-            error_class="AUTH_ERROR",
-            message=f"The stored key of “{runtime.name}” cannot be decrypted. "
-            "Give the key again or restore VENOM_ENCRYPTION_KEYS.",
-        )
-    return Route(runtime=runtime, served_name=served_name)
+def _of_inactive(
+    meant: Meant,
+    others: list[Route | Candidate],
+    asked: Asked,
+    snapshot: Snapshot,
+    policy: FallbackPolicy,
+) -> Decision:
+    """A model that is here but does not answer now, as VENOM_ON_INACTIVE_MODEL says."""
+    first = meant.route
+    passed = Hindrance(reason=MODEL_NOT_FOUND, detail="It is not the active model.")
+    if policy.on_inactive == "activate":
+        if asked.may_operate:
+            wanted = Hindrance(reason=STARTING, detail="It is activated for this.")
+            return _held(first, others, wanted, must_activate=True)
+        refusal = _may_not_switch(first)
+    else:
+        refusal = not_active(first, snapshot)
+    may_fall_back = policy.on_inactive == "fallback"
+    if may_fall_back and any(isinstance(other, Route) for other in others):
+        return _passed_over(first, others, passed)
+    candidates = (_candidate(first, "passed_over", passed),)
+    return Decision(refusal=refusal, candidates=candidates)
 
 
-def _not_active(
-    model: str, runtime: RuntimeEntry, active: ActiveEntry | None
-) -> Refusal:
+def _decision(
+    others: list[Route | Candidate],
+    routes: tuple[Route, ...],
+    first: Candidate,
+    *,
+    reason: str = "",
+) -> Decision:
+    """Put the others behind what was decided of the first choice."""
+    candidates = [first]
+    for other in others:
+        if not isinstance(other, Route):
+            candidates.append(other)
+            continue
+        verdict: Verdict = "next" if routes else "chosen"
+        route = replace(other, reason_code=reason) if reason else other
+        routes = (*routes, route)
+        candidates.append(_candidate(route, verdict))
+    return Decision(routes=routes, candidates=tuple(candidates))
+
+
+# The others
+
+
+def _others(first: Route, asked: Asked, snapshot: Snapshot) -> list[Route | Candidate]:
+    """Every other server in fallback order: a route, or why it is passed over."""
+    found: list[Route | Candidate] = []
+    for runtime in snapshot.runtimes:
+        if runtime is first.runtime:
+            continue
+        served = _served_instead(runtime, first, asked, snapshot)
+        route = Route(runtime=runtime, served_name=served or "", is_fallback=True)
+        hindrance = _NO_MODEL if served is None else hindrance_of(route, snapshot)
+        if hindrance is None:
+            found.append(route)
+        else:
+            found.append(_candidate(route, "passed_over", hindrance))
+    return found
+
+
+_NO_MODEL = Hindrance(
+    reason=MODEL_NOT_FOUND, detail="It has no model that could answer instead."
+)
+
+
+def _served_instead(
+    runtime: RuntimeEntry, first: Route, asked: Asked, snapshot: Snapshot
+) -> str | None:
+    """The same model, else the server's active, last or only one. Vectors of two
+    models cannot be compared, so embeddings go to the same model or nowhere."""
+    same = runtime.served_name(first.served_name)
+    if same is not None or asked.path == EMBEDDINGS:
+        return same
+    active = snapshot.active
+    if active is not None and active.runtime is runtime:
+        return active.served_name
+    last = runtime.served_name(runtime.last_model) if runtime.last_model else None
+    return last or (runtime.served[0] if len(runtime.served) == 1 else None)
+
+
+def _candidate(
+    route: Route, verdict: Verdict, hindrance: Hindrance | None = None
+) -> Candidate:
+    return Candidate(
+        runtime=route.runtime.name,
+        provider=route.runtime.provider,
+        model=route.served_name,
+        verdict=verdict,
+        reason=hindrance.reason if hindrance else route.reason_code,
+        detail=hindrance.detail if hindrance else "",
+    )
+
+
+# Sentences
+
+
+def _unreadable_key(runtime: RuntimeEntry) -> Refusal:
+    return Refusal(
+        status=502,
+        code="upstream_auth",
+        error_class="AUTH_ERROR",
+        message=f"The stored key of “{runtime.name}” cannot be decrypted. "
+        "Give the key again or restore VENOM_ENCRYPTION_KEYS.",
+    )
+
+
+def _wrong_alias(route: Route, hindrance: Hindrance) -> Refusal:
+    """404, as the server itself would answer, but with the remedy."""
+    runtime = route.runtime
+    return Refusal(
+        status=404,
+        code="alias_mismatch",
+        error_class="MODEL_NOT_FOUND",
+        reason_code=MODEL_NOT_FOUND,
+        param="model",
+        message=f"“{runtime.name}” does not serve “{route.served_name}”. "
+        f"{hindrance.detail} POST /api/v1/system/llm-servers/{runtime.name}/repair "
+        "puts it right.",
+    )
+
+
+def not_active(route: Route, snapshot: Snapshot, *, also: str = "") -> Refusal:
+    """409, naming what is active and the call that activates; `also` is a sentence
+    that says why nothing was switched."""
+    active, runtime, model = snapshot.active, route.runtime.name, route.served_name
     now = (
         f"Active is “{active.model_name}” on “{active.runtime.name}”."
         if active
         else "Nothing is active."
     )
+    is_served = route.runtime.served_name(model) is not None
+    forcing = f"; the model name “{runtime}/{model}” forces that server"
     return Refusal(
         status=409,
         code="model_not_active",
         param="model",
-        message=f"“{model}” is on “{runtime.name}” but not active. {now} "
-        f'POST /api/v1/models/activate {{"name": "{model}", '
-        f'"runtime": "{runtime.name}"}} activates it; the model name '
-        f"“{runtime.name}/{model}” forces that server.",
+        message=f"“{model}” is on “{runtime}” but not active. {now} {also}"
+        f'POST /api/v1/models/activate {{"name": "{model}", "runtime": "{runtime}"}} '
+        f"activates it{forcing if is_served else ''}.",
     )
 
 
-def unknown_model(model: str) -> Refusal:
+def _may_not_switch(route: Route) -> Refusal:
     return Refusal(
-        status=404,
-        code="model_not_found",
-        param="model",
-        message=f"The model “{model[:200]}” is not known here. "
-        "GET /v1/models lists the names that are.",
-        error_class="MODEL_NOT_FOUND",
+        status=403,
+        code="scope_missing",
+        message=f"“{route.served_name}” on “{route.runtime.name}” is not active. "
+        f"Activating it needs the scope “{Scope.OPERATE}”, which this key lacks.",
     )

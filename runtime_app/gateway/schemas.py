@@ -1,8 +1,8 @@
 """Reading a request's body: what we need of it, and the bytes that go on.
 
-Unknown fields pass through. The body is changed in two places only: `model` becomes
-the upstream's name, `stream_options.include_usage` is added to streams. A body that
-needs neither goes on byte for byte.
+Unknown fields pass through. The body is changed in three places only: `model` becomes
+the upstream's name, `stream_options.include_usage` is added to streams, and `params.py`
+fits roles and parameters. A body that needs none of it goes on byte for byte.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ _KEPT_PARAMETERS = (
     "reasoning_effort",
     "tool_choice",
 )
+# Named, because `int | float | str` is put together anew wherever it stands.
+_PLAIN = (int, float, str)
+# Made once: `json.dumps` and `json.loads` with options make one for each call.
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,21 +50,36 @@ class Wish:
     stream: bool
     wants_usage: bool
 
-    def body_for(self, served_name: str) -> bytes:
-        """The bytes for the upstream that calls the model `served_name`."""
+    def body_for(self, served_name: str, fitted: dict[str, Any]) -> bytes:
+        """The bytes for the upstream that calls the model `served_name`; `fitted` is
+        what `params.fit` made of the fields."""
         add_usage = self.stream and not self.wants_usage
-        if self.fields.get("model") == served_name and not add_usage:
+        is_named = fitted.get("model") == served_name
+        if fitted is self.fields and is_named and not add_usage:
             return self.raw
-        fields = {**self.fields, "model": served_name}
+        fields = {**fitted, "model": served_name}
         if add_usage:
             given = self.fields.get("stream_options") or {}
             fields["stream_options"] = {**given, "include_usage": True}
-        return json.dumps(fields, separators=(",", ":")).encode()
+        return _ENCODER.encode(fields).encode()
 
     def parameters(self) -> dict[str, Any]:
         """Plain generation parameters for the history; never contents."""
         found = ((name, self.fields.get(name)) for name in _KEPT_PARAMETERS)
-        return {name: v for name, v in found if isinstance(v, int | float | str)}
+        return {name: v for name, v in found if isinstance(v, _PLAIN)}
+
+    @property
+    def has_one_choice(self) -> bool:
+        """False also for what a server may understand as several."""
+        return self.fields.get("n") in (None, 1) and not self._has_several_prompts
+
+    @property
+    def _has_several_prompts(self) -> bool:
+        """Texts or lists of tokens; tokens alone are one prompt."""
+        prompts = self.fields.get("prompt") if self.path == COMPLETIONS else None
+        if not isinstance(prompts, list) or len(prompts) < 2:
+            return False
+        return not isinstance(prompts[0], int)
 
     def prompt(self) -> str:
         """The text of the request, roles and media left out."""
@@ -72,13 +91,13 @@ def read_wish(path: str, raw: bytes) -> Wish:
     """Check what the gateway itself relies on; raises `Refused` with 400."""
     fields = _object(raw)
     model = fields.get("model")
-    if not isinstance(model, str | None):
+    if not (model is None or isinstance(model, str)):
         raise _wrong_type("model", "a string")
     stream = fields.get("stream")
-    if not isinstance(stream, bool | None):
+    if not (stream is None or isinstance(stream, bool)):
         raise _wrong_type("stream", "a boolean")
     options = fields.get("stream_options")
-    if not isinstance(options, dict | None):
+    if not (options is None or isinstance(options, dict)):
         raise _wrong_type("stream_options", "an object")
     _check_contents(path, fields)
     return Wish(
@@ -93,7 +112,8 @@ def read_wish(path: str, raw: bytes) -> Wish:
 
 def _object(raw: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
+        text = raw.decode(json.detect_encoding(raw), "surrogatepass")
+        fields = _DECODER.decode(text)
     except (ValueError, RecursionError):
         raise bad_request(
             "The body is not JSON. Send one JSON object, UTF-8.", code="invalid_json"
@@ -113,6 +133,9 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise ValueError(f"{text} is too large")
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)
 
 
 def _check_contents(path: str, fields: dict[str, Any]) -> None:

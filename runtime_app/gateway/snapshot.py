@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,75 +18,55 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 
-from runtime_app.choices import RuntimeKind
+from models_app.choices import OperationType
+from models_app.models import Operation
+from runtime_app.gateway.entries import (
+    ActiveEntry,
+    ComingEntry,
+    DrainEntry,
+    KeyEntry,
+    ModelEntry,
+    RuntimeEntry,
+    Snapshot,
+)
+from runtime_app.gateway.known_models import (
+    installed_names,
+    known_models,
+    models_seen,
+)
+from runtime_app.governance.fallback import present_policy
 from runtime_app.governance.policy import policy_number
-from runtime_app.models import Activation, ApiKey, Runtime
+from runtime_app.models import (
+    Activation,
+    Alert,
+    ApiKey,
+    Drain,
+    Runtime,
+)
+from venom_site.lib.access import Scope, expand
+from venom_site.lib.impatient import be_impatient
 from venom_site.lib.listening import listening
 from venom_site.lib.secrets import Undecryptable, decrypt
 
 logger = logging.getLogger(__name__)
 
 NOTE_USE_SECONDS = 30.0
+# What the lower floor knows of models changes without the policy number.
 LOOK_AGAIN_SECONDS = 0.2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyEntry:
-    id: str
-    name: str
-    scopes: frozenset[str]
-    expires_at: datetime | None
-
-    def is_expired(self) -> bool:
-        return self.expires_at is not None and self.expires_at <= datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RuntimeEntry:
-    """`endpoint` is where the OpenAI routes begin; `served` the server's own names."""
-
-    name: str
-    display_name: str
-    provider: str
-    kind: str
-    endpoint: str
-    node: str
-    status: str = "unknown"
-    served: tuple[str, ...] = ()
-    created: int = 0
-    key: str | None = field(default=None, repr=False)
-    key_is_unreadable: bool = False
-
-    def served_name(self, model: str) -> str | None:
-        """The server's own name for `model`; Ollama's `:latest` may be left out."""
-        if model in self.served:
-            return model
-        latest = f"{model}:latest"
-        is_short = self.kind == RuntimeKind.OLLAMA and latest in self.served
-        return latest if is_short else None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ActiveEntry:
-    runtime: RuntimeEntry
-    model_name: str
-    served_name: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
-    number: int
-    profile: str
-    keys: Mapping[str, KeyEntry] = field(default_factory=dict, repr=False)
-    runtimes: tuple[RuntimeEntry, ...] = ()
-    active: ActiveEntry | None = None
+_MOVING = frozenset({"activation.changed", "model.changed", "runtime.changed"})
 
 
 def load() -> Snapshot:
     """Read everything; the number first, so that a later change is seen again."""
-    number = policy_number()
+    number, seen = policy_number(), models_seen()
     rows = list(Runtime.objects.of_profile().in_order())
-    runtimes = {row.pk: _runtime_entry(row) for row in rows}
+    known, installed = known_models(rows), installed_names()
+    runtimes = {
+        row.pk: _runtime_entry(
+            row, known[row.pk], installed.get((row.node_id, row.kind), ())
+        )
+        for row in rows
+    }
     activation = Activation.objects.default().first()
     active = None
     if activation is not None and activation.runtime_id in runtimes:
@@ -98,10 +77,35 @@ def load() -> Snapshot:
         )
     return Snapshot(
         number=number,
+        models_seen=seen,
         profile=settings.RUNTIME_PROFILE,
+        policy=present_policy(),
         keys={row.key_hash: _key_entry(row) for row in ApiKey.objects.usable()},
         runtimes=tuple(runtimes.values()),
         active=active,
+        drains=_drains(),
+        coming=_coming(),
+        open_alerts=frozenset(Alert.objects.open().values_list("key", flat=True)),
+    )
+
+
+def _drains() -> tuple[DrainEntry, ...]:
+    return tuple(
+        DrainEntry(
+            runtime=row.runtime.name, served_name=row.served_name, ends_at=row.ends_at
+        )
+        for row in Drain.objects.select_related("runtime")
+    )
+
+
+def _coming() -> tuple[ComingEntry, ...]:
+    """From the checkpoints of activations that are under way: one at a time a node."""
+    rows = Operation.objects.open().filter(operation_type=OperationType.ACTIVATE)
+    told = rows.values_list("runtime", "checkpoint")
+    return tuple(
+        ComingEntry(runtime=runtime, served_name=kept["coming"])
+        for runtime, kept in told
+        if kept.get("coming")
     )
 
 
@@ -109,12 +113,14 @@ def _key_entry(row: ApiKey) -> KeyEntry:
     return KeyEntry(
         id=str(row.pk),
         name=row.name,
-        scopes=frozenset(row.scopes),
+        scopes=expand(frozenset(Scope(scope) for scope in row.scopes)),
         expires_at=row.expires_at,
     )
 
 
-def _runtime_entry(row: Runtime) -> RuntimeEntry:
+def _runtime_entry(
+    row: Runtime, models: Mapping[str, ModelEntry], installed: Iterable[str]
+) -> RuntimeEntry:
     key, unreadable = None, False
     if row.encrypted_key:
         try:
@@ -130,18 +136,36 @@ def _runtime_entry(row: Runtime) -> RuntimeEntry:
         node=row.node.name,
         status=row.status,
         served=tuple(str(entry["name"]) for entry in row.served_models),
+        installed=frozenset(installed),
         created=int(row.created_at.timestamp()),
+        last_model=row.last_model,
+        misnamed=_misnamed(row),
         key=key,
         key_is_unreadable=unreadable,
+        models=models,
     )
 
 
-def _load_if_changed(known: int | None, used: Mapping[str, datetime]) -> Any:
+def _misnamed(row: Runtime) -> str:
+    """The alias guard's word; the list itself may be older than an activation."""
+    names = row.names if isinstance(row.names, dict) else {}
+    is_unpublished = names.get("is_mismatch") and "published" in names["differing"]
+    return str(names["configured"]) if is_unpublished else ""
+
+
+def _has_moved(known: Snapshot) -> bool:
+    """Models stand on the floor below, which cannot raise our number."""
+    return policy_number() != known.number or models_seen() != known.models_seen
+
+
+def _load_if_changed(known: Snapshot | None, used: Mapping[str, datetime]) -> Any:
     """In a thread: the new snapshot, or None when the number has not moved."""
     try:
+        if used:
+            be_impatient()
         for pk, moment in used.items():
             ApiKey.objects.filter(pk=pk).update(last_used_at=moment)
-        return load() if known is None or policy_number() != known else None
+        return load() if known is None or _has_moved(known) else None
     finally:
         connection.close()
 
@@ -158,6 +182,7 @@ class SnapshotStore:
         self._noted_at = 0.0
         self._looked_again_at = 0.0
         self._is_away = False
+        self._newer = asyncio.Event()
 
     def start(self) -> None:
         self._poll = asyncio.create_task(self._keep_fresh())
@@ -195,8 +220,14 @@ class SnapshotStore:
                     )
 
     def _hear(self, event: dict[str, Any]) -> None:
-        if event["type"] in {"activation.changed", "runtime.changed"}:
+        if event["type"] in _MOVING:
             self._moved.set()
+
+    async def newer_than(self, known: Snapshot | None) -> Snapshot:
+        """The present snapshot once it is another one than `known`."""
+        while self.present is None or self.present is known:
+            await self._newer.wait()
+        return self.present
 
     async def look_again(self) -> bool:
         """Whether the snapshot is newer now; asks at most five times a second.
@@ -219,18 +250,23 @@ class SnapshotStore:
 
     async def refresh(self) -> None:
         async with self._refreshing:
-            known = self.present.number if self.present else None
             used = self._use_to_note()
             try:
                 found = await sync_to_async(_load_if_changed, thread_sensitive=False)(
-                    known, used
+                    self.present, used
                 )
             except (DatabaseError, InterfaceError) as error:
+                self._used = {**used, **self._used}
                 self._say_away(error)
                 return
             self._is_away = False
             if found is not None:
-                self.present = found
+                self._take(found)
+
+    def _take(self, found: Snapshot) -> None:
+        self.present = found
+        woken, self._newer = self._newer, asyncio.Event()
+        woken.set()
 
     def _use_to_note(self) -> dict[str, datetime]:
         now = asyncio.get_running_loop().time()

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from runtime_app.gateway.answer_text import AnswerText
+
 MOST_EVENT_BYTES = 8 << 20
 _FRAMES_MEASURED = 2
 _MARKS = (b"\n\n", b"\r\n\r\n")
@@ -30,11 +32,16 @@ _decoder = json.JSONDecoder()
 class Usage:
     input_tokens: int | None
     output_tokens: int | None
+    cached_input_tokens: int | None = None
+    reasoning_tokens: int | None = None
     is_estimated: bool = False
 
 
+_NOTHING = Usage(None, None)
+
+
 class MalformedStream(Exception):
-    """An event without an end: not server-sent events."""
+    """An event without an end, or a first one that is no JSON."""
 
 
 class EventFilter:
@@ -44,13 +51,14 @@ class EventFilter:
     withheld and `failure` is set, because `[DONE]` would call the answer whole.
     """
 
-    def __init__(self, *, wants_usage: bool) -> None:
+    def __init__(self, *, wants_usage: bool, text: AnswerText | None = None) -> None:
         self.usage: Usage | None = None
         self.has_token = False
         self.is_done = False
         self.failure = ""
-        self.error_was_sent = False
+        self.error_sent = b""  # the server's own error event, as JSON
         self._wants_usage = wants_usage
+        self._text = text
         self._pending = b""
         self._last = b""
         self._bytes = 0
@@ -67,6 +75,8 @@ class EventFilter:
         else:
             self._bytes += len(whole)
             self._events += whole.count(b"\n\n") or whole.count(b"\r\n\r\n")
+        if self._text is not None and not self._text.is_full:
+            self._text.add(whole)
         self._last = whole
         return self._filtered(whole) if self._is_special(whole) else whole
 
@@ -119,7 +129,7 @@ class EventFilter:
             if not fields.get("choices") and not self._wants_usage:
                 return False
         if "error" in fields:
-            self.failure, self.error_was_sent = "error", True
+            self.failure, self.error_sent = "error", text
             return True
         if _ABORT.search(text):
             self.failure = self.failure or "abort"
@@ -129,7 +139,11 @@ class EventFilter:
         """Parse the first events: is there a token, and how long is its frame?
         Two are measured, because an Ollama's first token also carries the role."""
         for event in _events(whole):
-            said = _said(_object(_data_of(event)))
+            text = _data_of(event)
+            fields = _object(text)
+            if fields is None and text.strip() not in {b"", b"[DONE]"}:
+                raise MalformedStream
+            said = _said(fields)
             if said:
                 self.has_token = True
                 self._characters += len(said)
@@ -185,9 +199,16 @@ def usage_of(fields: dict[str, Any]) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     found = Usage(
-        _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _detail(usage.get("prompt_tokens_details"), "cached_tokens"),
+        _detail(usage.get("completion_tokens_details"), "reasoning_tokens"),
     )
-    return None if found == Usage(None, None) else found
+    return None if found == _NOTHING else found
+
+
+def _detail(details: Any, name: str) -> int | None:
+    return _count(details.get(name)) if isinstance(details, dict) else None
 
 
 def _count(value: Any) -> int | None:

@@ -85,7 +85,7 @@ class Answer:
 
     async def release(self, before_answer: Finish) -> None:
         """Wait, then send the answer with what has become of the operation."""
-        await _until_ended(self._pk, self._seconds)
+        await until_ended(self._pk, self._seconds)
         await before_answer()
         headers = dict(self._start["headers"])
         if headers.pop(b"content-encoding", b"") == b"gzip":
@@ -102,7 +102,8 @@ def _finished(pk: str, body: bytes) -> bytes:
     return json.dumps(now).encode()
 
 
-async def _until_ended(pk: str, seconds: float) -> None:
+async def until_ended(pk: str, seconds: float) -> None:
+    """Until the operation has ended, or for so long."""
     woken = asyncio.Event()
 
     def hear(event: dict[str, Any]) -> None:

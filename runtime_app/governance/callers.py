@@ -20,6 +20,7 @@ from django.utils.translation import get_language_from_request
 
 from runtime_app.governance import keys
 from venom_site.lib.access import Principal, Scope, require
+from venom_site.lib.errors import Unauthorized
 
 Connection = dict[str, Any]  # an ASGI scope; «scope» is a permission in this house
 
@@ -32,10 +33,13 @@ class Caller:
     language: str
 
 
-def identify(connection: Connection, *, needs: Scope, by_key: bool = True) -> Caller:
+def identify(
+    connection: Connection, *, needs: Scope | None, by_key: bool = True
+) -> Caller:
     """The caller; raises `Unauthorized` or `ScopeMissing`.
 
-    A given key decides alone; a bad one never falls back to the session.
+    A given key decides alone; a bad one never falls back to the session. `needs` is
+    None where the caller's own things need another scope than those of others.
     """
     request = ASGIRequest({**connection, "method": "GET"}, BytesIO())
     header = request.headers.get("Authorization", "")
@@ -43,8 +47,12 @@ def identify(connection: Connection, *, needs: Scope, by_key: bool = True) -> Ca
         principal: Principal | None = keys.principal_of_header(header)
     else:
         principal = _of_session(request)
+    if principal is None:
+        raise Unauthorized
+    if needs is not None:
+        require(principal, needs)
     return Caller(
-        principal=require(principal, needs),
+        principal=principal,
         language=get_language_from_request(request),
     )
 
