@@ -1,205 +1,133 @@
-"""Activation: make a model on a runtime the one that answers, or leave all as it was.
+"""The wish to activate: make a model on a runtime the one that answers.
 
-`request_activation` refuses what cannot work before anything changes and writes the
-operation; `perform_activation`, in the node's worker, checks, loads, confirms with one
-real token, and only then commits. Nothing before the commit touches the former
-activation, and every phase may run twice.
+Refuses what cannot work before anything changes and writes the operation, which
+`activating.py` carries out.
 """
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
-from models_app.choices import LogLevel, OperationType
+from models_app.choices import OperationType
 from models_app.models import Operation
+from models_app.services import targets
 from models_app.services.operations import request_operation
-from models_app.services.work import Work
 from runtime_app.models import Runtime
-from runtime_app.runtimes.base import RuntimeAdapter
-from runtime_app.runtimes.registry import adapter_for
-from runtime_app.services.active import active_activation
-from runtime_app.services.commit_activation import commit, place
-from runtime_app.services.runtimes import find_runtime, list_now
-from venom_site.lib.access import Principal
-from venom_site.lib.errors import (
-    Conflict,
-    InvalidBody,
-    ModelNotInstalled,
-    UpstreamFailed,
-    VenomError,
-    WireError,
+from runtime_app.services.activation_steps import step_names
+from runtime_app.services.activation_way import Way, way_to
+from runtime_app.services.active import active_activation, active_on
+from runtime_app.services.former_activation import is_to_leave
+from runtime_app.services.relief import (
+    ASK,
+    refuse_unknown_policy,
+    refuse_without_room,
+    room_for,
 )
-
-logger = logging.getLogger(__name__)
-
-Plan = list[dict[str, str]]
+from runtime_app.services.runtimes import (
+    find_runtime,
+    installed_on,
+    refuse_while_removed,
+)
+from runtime_app.services.when import NOW, refuse_unknown_when
+from venom_site.lib.access import Principal
+from venom_site.lib.errors import Conflict, IncompatibleRuntime
 
 
 class NoActiveRuntime(Conflict):
     code = "no_active_runtime"
 
 
-class RuntimeOffline(UpstreamFailed):
-    """It could not be asked, or what it said could not be used."""
-
-    code = "runtime_offline"
-
-
-class LoadFailed(UpstreamFailed):
-    code = "load_failed"
-
-
-class ConfirmationFailed(UpstreamFailed):
-    code = "confirmation_failed"
-
-
 def request_activation(
-    runtime_name: str, model: str, *, actor: Principal, when: str = "now"
+    runtime_name: str,
+    model: str,
+    *,
+    actor: Principal,
+    when: str = NOW,
+    revision: str = "",
+    relief: str = ASK,
 ) -> Operation:
     """Write the operation; the same wish joins, another activation is 409.
 
+    `revision` is one of several installed versions of the name, so this also rolls
+    back. With `relief` "auto" idle models leave memory where the new one needs it; else
+    that is 409 `does_not_fit` naming them. A server that we may start need not run.
+
     Asking for what is active already confirms it once more.
     """
-    if when != "now":
-        raise InvalidBody(
-            _("Only “now” can be chosen: activating when idle is not built yet."),
-            errors=[{"loc": "body.when", "message": "must be now"}],
-        )
+    refuse_unknown_when(when)
+    refuse_unknown_policy(relief)
     runtime = find_runtime(runtime_name)
-    served = _served_name(runtime, model)
-    node = runtime.node.name
+    way = way_to(runtime, model, revision)
+    refuse_unable(runtime, way.served)
+    refuse_while_removed(runtime, way.name)
+    steps = _steps_or_refused(runtime, way, when, relief)
     return request_operation(
         OperationType.ACTIVATE,
         actor=actor,
         node=runtime.node,
-        target_key=f"{node}|activation",
-        lock_key=f"{node}|runtimes",
+        target_key=targets.activation_target(runtime.node),
+        lock_key=targets.runtimes_lock(runtime.node),
         provider=runtime.provider,
         runtime=runtime.name,
-        model_name=served,
-        params={"runtime_id": str(runtime.pk), "model": model},
+        model_name=way.name,
+        params=_params(runtime, model, way, when, revision, relief),
+        checkpoint={"plan": steps},
     )
 
 
-def request_switch(model: str, *, actor: Principal) -> Operation:
+def _params(
+    runtime: Runtime, model: str, way: Way, when: str, revision: str, relief: str
+) -> dict[str, Any]:
+    """What is left out stands for its default, so that the same wish is the same."""
+    told = {"runtime_id": str(runtime.pk), "model": model, "when": when}
+    if revision and way.installed is not None:
+        told["revision"] = way.installed.revision
+    return told | ({"relief": relief} if relief != ASK else {})
+
+
+def _steps_or_refused(runtime: Runtime, way: Way, when: str, relief: str) -> list[str]:
+    """What it will go through, as things are now; the work looks again."""
+    former = active_on(runtime.node_id)
+    leaves = former is not None and is_to_leave(former, runtime, way)
+    room = room_for(runtime, way, former, leaves=leaves)
+    refuse_without_room(runtime, way.name, room, relief=relief)
+    return step_names(runtime, way, former, room, when=when)
+
+
+def request_switch(
+    model: str, *, actor: Principal, when: str = NOW, relief: str = ASK
+) -> Operation:
     """Another model on the runtime that is active now."""
     activation = active_activation()
     if activation is None:
         raise NoActiveRuntime(
             _("No runtime is active. POST /api/v1/models/activate makes one active.")
         )
-    return request_activation(activation.runtime.name, model, actor=actor)
+    return request_activation(
+        activation.runtime.name, model, actor=actor, when=when, relief=relief
+    )
 
 
-def _served_name(runtime: Runtime, model: str) -> str:
-    """The server's own name for `model`, asking it when the last check had none."""
-    found = runtime.serves(model)
-    if found is None:
-        try:
-            found = list_now(runtime).serves(model)
-        except WireError as error:
-            logger.info("model list not read runtime=%s %s", runtime.name, error)
-    if found is None:
-        raise ModelNotInstalled(
-            _("%(runtime)s at %(endpoint)s does not have the model “%(model)s”.")
-            % {
-                "runtime": runtime.display_name,
-                "endpoint": runtime.base_url,
-                "model": model,
-            },
+def refuse_unable(runtime: Runtime, model: str) -> None:
+    """The active model answers chats; where nobody knows, the token will tell."""
+    if _can_chat(runtime, model) is False:
+        raise IncompatibleRuntime(
+            _(
+                "“%(model)s” cannot chat, so it cannot be the active model. It can be "
+                "loaded and asked for embeddings by its name."
+            )
+            % {"model": model},
             runtime=runtime.name,
             model=model,
         )
-    name: str = found["name"]
-    return name
 
 
-def plan_for(runtime: Runtime, model: str) -> Plan:
-    """What will happen, in order; shown before anybody presses."""
-    server = {"runtime": runtime.display_name, "model": model}
-    seconds = {"n": f"{settings.ENV.VENOM_FIRST_BYTE_SECONDS_LOCAL:.0f}"}
-    steps = (
-        ("check", _("Check that %(runtime)s answers and lists %(model)s") % server),
-        ("load", _("Load it, at most %(n)s s") % seconds),
-        ("confirm", _("Confirm with one real token")),
-        ("commit", _("Make it the active model")),
-        ("tell", _("Tell the gateway and every open page")),
-    )
-    return [{"step": step, "title": title} for step, title in steps]
-
-
-# In the worker
-
-
-def perform_activation(work: Work) -> None:
-    """Raises the error that ends the operation; the former activation then stays."""
-    runtime = _runtime_of(work)
-    with _errors_named(work, runtime, RuntimeOffline):
-        adapter = adapter_for(runtime)
-        served = _check(work, runtime, adapter)
-    seconds = settings.ENV.VENOM_FIRST_BYTE_SECONDS_LOCAL
-    with _phase(work, "loading", 30), _errors_named(work, runtime, LoadFailed):
-        adapter.load(served, seconds=seconds, check=work.check)
-    with (
-        _phase(work, "confirming", 70),
-        _errors_named(work, runtime, ConfirmationFailed),
-    ):
-        answered = adapter.confirm(served, seconds=seconds, check=work.check)
-    if answered and answered != served:
-        work.log(
-            f"The server calls itself {answered!r}, not {served!r}.", LogLevel.WARNING
-        )
-    work.check()
-    commit(work, runtime, served)
-
-
-def _runtime_of(work: Work) -> Runtime:
-    runtime = Runtime.objects.of_profile().select_related("node")
-    found = runtime.filter(pk=work.params["runtime_id"]).first()
-    if found is None:
-        raise RuntimeOffline(
-            f"The runtime {work.operation.runtime} is no longer there."
-        )
-    return found
-
-
-def _check(work: Work, runtime: Runtime, adapter: RuntimeAdapter) -> str:
-    """The server answers now and lists the model under exactly this name."""
-    model = work.operation.model_name
-    with _phase(work, "checking", 10):
-        runtime.served_models = adapter.list_models()
-        found = runtime.serves(model)
-        if found is None:
-            raise ModelNotInstalled(
-                f"{place(runtime)} no longer lists the model {model}."
-            )
-    name: str = found["name"]
-    return name
-
-
-@contextmanager
-def _phase(work: Work, phase: str, progress: float) -> Iterator[None]:
-    """Report the phase, and log how long it took when it went well."""
-    work.report(phase=phase, progress=progress, message="")
-    began = time.monotonic()
-    yield
-    work.log(f"{phase.capitalize()} took {time.monotonic() - began:.2f} s.")
-
-
-@contextmanager
-def _errors_named(
-    work: Work, runtime: Runtime, kind: type[VenomError]
-) -> Iterator[None]:
-    """A failure of the wire as a sentence naming model, runtime and endpoint."""
-    try:
-        yield
-    except WireError as error:
-        raise kind(
-            f"{work.operation.model_name} on {place(runtime)}: {error}"
-        ) from error
+def _can_chat(runtime: Runtime, model: str) -> bool | None:
+    """What is registered of it, else what the server's list says; None if neither."""
+    known = getattr(installed_on(runtime, model), "capabilities", None)
+    if known is not None and known.supports_chat is not None:
+        return bool(known.supports_chat)
+    listed = runtime.serves(model) or {}
+    return listed.get("can_chat")

@@ -19,13 +19,11 @@ from runtime_app.events import activation_changed, runtime_changed
 from runtime_app.governance.policy import bump_policy
 from runtime_app.models import Activation, Runtime
 from runtime_app.schemas import server_payload
+from runtime_app.services import alias_guard
 from runtime_app.services.active import active_payload
+from runtime_app.services.runtimes import installed_on, place
 from venom_site.lib.access import SYSTEM
 from venom_site.lib.events import publish
-
-
-def place(runtime: Runtime) -> str:
-    return f"{runtime.display_name} at {runtime.base_url}"
 
 
 def commit(work: Work, runtime: Runtime, served: str) -> None:
@@ -33,6 +31,7 @@ def commit(work: Work, runtime: Runtime, served: str) -> None:
     with transaction.atomic():
         _hold_the_claim(work)
         _note_proof(runtime)
+        alias_guard.forget(runtime)
         former = (
             Activation.objects.active()
             .filter(node=runtime.node)
@@ -52,10 +51,12 @@ def commit(work: Work, runtime: Runtime, served: str) -> None:
 
 
 def _hold_the_claim(work: Work) -> None:
-    """The row stays ours until this transaction ends, or nothing is written."""
+    """The row stays ours until this transaction ends, or nothing is written. What is
+    committed is not undone any more, whoever cancels."""
     mine = Operation.objects.claimed_by(work.operation.pk, work.token)
     wanted = mine.filter(cancel_requested=False)
-    if not wanted.update(phase="committing", progress=90):
+    kept = work.operation.checkpoint | {"undo": {}}
+    if not wanted.update(phase="committing", progress=90, checkpoint=kept):
         raise Cancelled if mine.exists() else Fenced
 
 
@@ -77,6 +78,9 @@ def _new(work: Work, runtime: Runtime, served: str) -> Activation:
     return Activation(
         node=runtime.node,
         runtime=runtime,
+        installed_model=installed_on(
+            runtime, served, str(work.params.get("revision", ""))
+        ),
         model_name=served,
         served_name=served,
         state=ActivationState.ACTIVE,

@@ -21,15 +21,15 @@ from kombu.exceptions import OperationalError
 from models_app.models import Node
 from runtime_app.choices import RuntimeStatus
 from runtime_app.models import Runtime
+from runtime_app.schemas import mib
 from venom_site import VERSION
 from venom_site.clients import hardware
 from venom_site.lib.ids import uuid7
-from venom_site.lib.units import GIB, iso
+from venom_site.lib.units import iso
 
 BOOT_ID = str(uuid7())  # of this web process: a restart makes a new one
 STARTED_AT = timezone.now()
 WORKER_SILENT = timedelta(seconds=20)
-MIB = GIB // 1024
 
 
 def status() -> dict[str, Any]:
@@ -66,7 +66,7 @@ def _web() -> dict[str, Any]:
         "web",
         "web",
         RuntimeStatus.ONLINE,
-        memory_mb=round(hardware.own_memory_bytes() / MIB, 1),
+        memory_mb=mib(hardware.own_memory_bytes()),
         uptime_seconds=round(hardware.own_uptime_seconds()),
     )
 
@@ -123,4 +123,6 @@ def _runtime(row: Runtime) -> dict[str, Any]:
         row.status,
         latency_ms=row.latency_ms,
         last_check=iso(row.last_check_at),
+        memory_mb=mib(row.memory_bytes),
+        uptime_seconds=row.uptime_seconds,
     )

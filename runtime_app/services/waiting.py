@@ -6,7 +6,7 @@ from typing import Any
 
 from models_app.choices import OperationStatus, OperationType
 from models_app.models import Operation
-from models_app.schemas import operation_payload
+from models_app.schemas.operations import operation_payload
 from runtime_app.services.active import active_answer, active_payload
 
 ACTIVE_SERVER = "active_server"
