@@ -5,23 +5,42 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
-from ninja import Router, Status
+from ninja import Query, Router, Status
 
+from models_app.services import nodes
 from runtime_app.api.activation import accepted
 from runtime_app.models import Runtime
 from runtime_app.monitoring import health
-from runtime_app.schemas import ActiveServerBody, AddServerBody, server_payload
-from runtime_app.services import activate, active, runtimes, system
+from runtime_app.schemas import (
+    ActiveServerBody,
+    AddServerBody,
+    NodeQuery,
+    server_payload,
+)
+from runtime_app.services import (
+    activate,
+    active,
+    alias_guard,
+    names_table,
+    runtimes,
+    system,
+)
 from venom_site.lib.access import Scope, require
 
 router = Router()
 
 
 @router.get("/llm-servers", summary="The servers of the profile")
-def list_servers(request: HttpRequest) -> dict[str, Any]:
+def list_servers(request: HttpRequest, query: Query[NodeQuery]) -> dict[str, Any]:
     require(request.principal, Scope.READ)  # type: ignore[attr-defined]
-    rows = Runtime.objects.of_profile().in_order()
-    servers = [server_payload(row) for row in rows]
+    found = Runtime.objects.of_profile().in_order()
+    node = nodes.node_asked(query.node)
+    rows = list(found.filter(node=node) if node else found)
+    named = names_table.tables(rows)
+    servers = [
+        server_payload(row) | {"names": [each.payload() for each in named[row.pk]]}
+        for row in rows
+    ]
     return {"success": True, "servers": servers, "count": len(servers)}
 
 
@@ -35,9 +54,9 @@ def add_server(request: HttpRequest, body: AddServerBody) -> Status[dict[str, An
 
 
 @router.get("/llm-servers/active", summary="What is active now")
-def get_active(request: HttpRequest) -> dict[str, Any]:
+def get_active(request: HttpRequest, query: Query[NodeQuery]) -> dict[str, Any]:
     require(request.principal, Scope.READ)  # type: ignore[attr-defined]
-    return {"success": True, **active.active_answer()}
+    return {"success": True, **active.active_answer(nodes.node_asked(query.node))}
 
 
 @router.post(
@@ -50,11 +69,38 @@ def set_active(
 ) -> Status[dict[str, Any]]:
     """With `wait_seconds` the answer is what GET says afterwards."""
     actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
-    operation = activate.request_activation(body.server_name, body.wanted, actor=actor)
+    operation = activate.request_activation(
+        body.server_name,
+        body.wanted,
+        actor=actor,
+        when=body.when,
+        relief=body.relief,
+    )
     answer = accepted(operation, response, body.wait_seconds)
     activation = active.active_activation()
     answer["active_server"] = activation.runtime.name if activation else None
     return Status(202, answer)
+
+
+@router.post(
+    "/llm-servers/{server}/repair",
+    response={202: dict[str, Any]},
+    summary="Put a wrong alias right",
+)
+def repair_names(request: HttpRequest, server: str) -> Status[dict[str, Any]]:
+    """The one action that `alias.repair` names; 409 `nothing_to_repair` where there is
+    none that a program could do."""
+    actor = require(request.principal, Scope.OPERATE)  # type: ignore[attr-defined]
+    begun = alias_guard.repair(runtimes.get_runtime(server), actor=actor)
+    operation = begun.operation
+    return Status(
+        202,
+        {
+            "success": True,
+            "operation_id": str(operation.pk) if operation else None,
+            "message": begun.message,
+        },
+    )
 
 
 @router.get("/services", summary="Our own parts and the runtimes")

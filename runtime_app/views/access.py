@@ -13,6 +13,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -23,10 +24,11 @@ from django.views.decorators.http import (
     require_safe,
 )
 
-from runtime_app.access_forms import OwnerForm, SignInForm
+from runtime_app.forms import OwnerForm, SignInForm
 from runtime_app.governance import links, sign_in
 from venom_site.lib.access import open_to_all
 from venom_site.lib.errors import Conflict, Forbidden, VenomError
+from venom_site.lib.htmx import wants_part
 
 THEMES = ("light", "dark")
 YEAR_SECONDS = 365 * 24 * 3600
@@ -169,4 +171,8 @@ def set_theme(request: HttpRequest) -> HttpResponse:
 @open_to_all
 @require_safe
 def help_page(request: HttpRequest) -> HttpResponse:
-    return render(request, "help.html")
+    """For an open page that fetches its frame anew, only that frame."""
+    page = "_frame.html" if wants_part(request) else "help.html"
+    response = render(request, page)
+    patch_vary_headers(response, ["HX-Request"])
+    return response

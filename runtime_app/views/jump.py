@@ -17,9 +17,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from history_app.models import RequestRecord
-from models_app.models import Operation
+from models_app.models import InstalledModel, Operation
 from runtime_app.models import Runtime
 from venom_site.lib.access import Scope, needs
+from venom_site.lib.folded import is_text
 
 MOST = 8
 _HEX_PREFIX = re.compile(r"[0-9a-f]{4,32}", re.IGNORECASE)
@@ -45,6 +46,7 @@ def jump(request: HttpRequest) -> HttpResponse:
 def _pages(text: str) -> list[Link]:
     titles = {
         "overview": _("Overview"),
+        "model-list": _("Models"),
         "runtime-list": _("Runtimes"),
         "operation-list": _("Operations"),
         "request-list": _("Requests"),
@@ -69,9 +71,24 @@ def _runtimes(text: str) -> list[Link]:
 
 
 def _models(text: str) -> list[Link]:
-    """What the servers listed last, each on the page of its server."""
+    """What is installed, then what other servers listed last, each on its page."""
     if not text:
         return []
+    rows = InstalledModel.objects.of_profile().filter(name__istartswith=text)
+    installed = [
+        {
+            "url": row.get_absolute_url(),
+            "text": row.name,
+            "note": row.get_provider_display(),
+        }
+        for row in rows[:MOST]
+    ]
+    held = {link["text"] for link in installed}
+    served = [link for link in _served(text) if link["text"] not in held]
+    return [*installed, *served][:MOST]
+
+
+def _served(text: str) -> list[Link]:
     return [
         {
             "url": row.get_absolute_url(),
@@ -102,7 +119,7 @@ def _status(row: Operation | RequestRecord) -> str:
 def _requests(text: str) -> list[Link]:
     if not text:
         return []
-    wanted = Q(request_id=text) | id_range(text)
+    wanted = is_text("request_id", text) | id_range(text)
     rows = RequestRecord.objects.filter(wanted).newest_first()[:MOST]
     return [
         {

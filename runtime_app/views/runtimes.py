@@ -1,4 +1,4 @@
-"""Pages of runtimes: all of them, one of them, the active one, and adding one."""
+"""Pages of runtimes: all of them, one of them with its tabs, the active one."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from runtime_app.choices import PROFILE_KINDS
 from runtime_app.forms import AddServerForm
-from runtime_app.monitoring import health
-from runtime_app.services import active, runtimes
+from runtime_app.services import active, runtimes, server_log
 from runtime_app.views.cards import all_cards, cards
+from runtime_app.views.runtime_tabs import tab_named, tabs_of
 from venom_site.lib.access import Scope, needs
+from venom_site.lib.htmx import wants_part
 
-TOPICS = "ops,runtimes"
+TOPICS = "ops,runtimes,models"
+LOG_PART = "runtime_app/_server_log.html"
 
 
-def _list_context(form: AddServerForm) -> dict[str, Any]:
+def list_context(form: AddServerForm) -> dict[str, Any]:
     return {
         "runtimes": all_cards(),
         "form": form,
@@ -34,16 +36,43 @@ def _list_context(form: AddServerForm) -> dict[str, Any]:
 @needs(Scope.READ)
 @require_safe
 def runtime_list(request: HttpRequest) -> HttpResponse:
-    context = _list_context(AddServerForm())
+    context = list_context(AddServerForm())
     return render(request, "runtime_app/runtime_list.html", context)
 
 
 @needs(Scope.READ)
 @require_safe
+@vary_on_headers("HX-Request")
 def runtime_detail(request: HttpRequest, name: str) -> HttpResponse:
+    """One tab of its page; `?tab=` names it, anything else is the first. A script that
+    follows the log is given its lines alone."""
     row = runtimes.get_runtime(name)
-    context = {"runtime": cards([row])[0], "live_topics": TOPICS}
+    tabs = tabs_of(row)
+    tab = tab_named(request.GET.get("tab", ""), tabs)
+    if tab.key == "log" and wants_part(request):  # each second while it is followed
+        return render(request, LOG_PART, tab.context(row, request.GET))
+    context = {
+        "runtime": cards([row])[0],
+        "row": row,
+        "tabs": tabs,
+        "tab": tab,
+        "live_topics": TOPICS,
+    }
+    context |= tab.context(row, request.GET)
     return render(request, "runtime_app/runtime_detail.html", context)
+
+
+@needs(Scope.READ)
+@require_safe
+def runtime_log(request: HttpRequest, name: str) -> HttpResponse:
+    """The log as a file to keep."""
+    row = runtimes.get_runtime(name)
+    lines = server_log.whole_log(row, previous=request.GET.get("run") == "previous")
+    return HttpResponse(
+        "".join(f"{line}\n" for line in lines),
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{row.name}.log"'},
+    )
 
 
 @needs(Scope.READ)
@@ -55,32 +84,3 @@ def runtime_active(request: HttpRequest) -> HttpResponse:
         messages.info(request, _("No model is active yet. Choose one here."))
         return redirect("runtime-list")
     return redirect(activation.runtime)
-
-
-@needs(Scope.OPERATE)
-@require_POST
-def runtime_add(request: HttpRequest) -> HttpResponse:
-    form = AddServerForm(request.POST)
-    if form.is_valid() and _added(request, form):
-        return HttpResponseRedirect(reverse("runtime-list"))
-    context = _list_context(form)
-    return render(request, "runtime_app/runtime_list.html", context, status=422)
-
-
-def _added(request: HttpRequest, form: AddServerForm) -> bool:
-    """Add the server and look at it once; a taken name is an error of the form."""
-    try:
-        row = runtimes.add_server(
-            form.cleaned_data["name"],
-            form.cleaned_data["base_url"],
-            form.cleaned_data["key"],
-            actor=request.principal,  # type: ignore[attr-defined]
-        )
-    except runtimes.NameTaken as error:
-        form.add_error("name", str(error))
-        return False
-    row = health.check_runtime(row)
-    words = _("Added %(name)s: %(status)s.")
-    status = row.get_status_display()
-    messages.success(request, words % {"name": row.name, "status": status})
-    return True

@@ -1,7 +1,6 @@
-"""The shapes in which runtimes enter and leave: one for API, events and pages.
+"""What callers send: bodies and queries of the JSON API.
 
-Bodies are strict (a string is no number) and ignore fields they do not know. Output
-shapes are plain dicts with the contract's names.
+Bodies are strict (a string is no number) and ignore fields they do not know.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Annotated, Any, Self
 from ninja import Field, Schema
 from pydantic import AfterValidator, ConfigDict, model_validator
 
-from runtime_app.models import Runtime
-from venom_site.env import RESERVED_SERVER_NAMES, SERVER_NAME, http_url
+from models_app.schemas.models import ProviderQuery
+from runtime_app.choices import AlertView
+from venom_site.env_types import RESERVED_SERVER_NAMES, SERVER_NAME, http_url
 from venom_site.lib.secrets import looks_masked
-from venom_site.lib.units import iso
 
 LONGEST_ADDRESS = 250
 _KEY = re.compile(r"[\x21-\x7e]{1,500}")
@@ -63,14 +62,55 @@ class WaitingBody(StrictBody):
 ModelName = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+class StartBody(WaitingBody):
+    """POST `/system/llm-servers/{server}/start`; `model` for one that needs it."""
+
+    model: ModelName | None = None
+
+
+class EndBody(WaitingBody):
+    """POST `/system/llm-servers/{server}/stop` and `/restart`; `when` is `now` or
+    `idle`."""
+
+    when: str = "now"
+
+
+class NodeQuery(Schema):
+    """`?node=`: the machine that is meant; without it the installation's default."""
+
+    node: Annotated[str, Field(pattern=r"^[^\x00]{0,63}$")] = ""
+
+
+class LogQuery(Schema):
+    """GET `/system/llm-servers/{server}/logs`; `follow` is answered by a stream."""
+
+    lines: Annotated[int, Field(ge=1, le=5000)] = 200
+    follow: bool = False
+
+
+class AlertQuery(Schema):
+    """What the list of alerts may be asked for; without `state` all of them."""
+
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    state: AlertView | None = None
+    cursor: str | None = None
+
+
+class SilenceBody(StrictBody):
+    """POST `/alerts/{id}/silence`."""
+
+    hours: Annotated[float, Field(gt=0, le=168)] = 1
+    reason: Annotated[str, Field(max_length=200)] = ""
+
+
 class AddServerBody(StrictBody):
     name: Annotated[str, AfterValidator(server_name)]
     base_url: Annotated[str, AfterValidator(server_address)]
     key: Annotated[str, AfterValidator(server_key)] = ""
 
 
-class SwitchBody(WaitingBody):
-    """POST `/models/switch`: on the runtime that is active now."""
+class NamedBody(WaitingBody):
+    """A model by `name`; `model` is an alias of it."""
 
     name: ModelName | None = None
     model: ModelName | None = None
@@ -86,11 +126,57 @@ class SwitchBody(WaitingBody):
         return self.name or self.model or ""
 
 
+class SwitchBody(NamedBody):
+    """POST `/models/switch`: on the runtime that is active now. `when` is `now` or
+    `idle`, `relief` is `ask` or `auto`."""
+
+    when: str = "now"
+    relief: str = "ask"
+
+
 class ActivateBody(SwitchBody):
-    """POST `/models/activate`. `when` takes only `now` until idling is measured."""
+    """POST `/models/activate`."""
 
     runtime: Annotated[str, Field(min_length=1, max_length=60)]
-    when: str = "now"
+    revision: Annotated[str, Field(max_length=100)] | None = None
+
+
+class MemoryBody(NamedBody):
+    """POST `/models/unload`."""
+
+    runtime: Annotated[str, Field(max_length=60)] | None = None
+
+
+class TrialBody(WaitingBody):
+    """POST `/models/{name}/trial`; `runtime` left out is where the model belongs."""
+
+    runtime: Annotated[str, Field(max_length=60)] | None = None
+
+
+class LoadBody(MemoryBody):
+    """POST `/models/load`. `relief` is `ask` or `auto`."""
+
+    relief: str = "ask"
+
+
+class PinBody(MemoryBody):
+    """POST `/models/pin`."""
+
+    pinned: bool
+
+
+class ParametersQuery(ProviderQuery):
+    """Which runtime's values; left out, where the model or its provider belongs."""
+
+    runtime: str = ""
+
+
+class ParametersBody(StrictBody):
+    """POST `/models/{name}/config`: the whole set. Values are judged by the service,
+    which answers 400 and lists them all."""
+
+    runtime: Annotated[str, Field(max_length=60)] | None = None
+    params: dict[str, Any]
 
 
 class ActiveServerBody(WaitingBody):
@@ -99,6 +185,8 @@ class ActiveServerBody(WaitingBody):
     server_name: Annotated[str, Field(min_length=1, max_length=60)]
     model_name: ModelName | None = None
     model: ModelName | None = None
+    when: str = "now"
+    relief: str = "ask"
 
     @model_validator(mode="after")
     def _has_model(self) -> Self:
@@ -109,63 +197,3 @@ class ActiveServerBody(WaitingBody):
     @property
     def wanted(self) -> str:
         return self.model_name or self.model or ""
-
-
-def server_payload(runtime: Runtime) -> dict[str, Any]:
-    """A server as docs/api.md shows it; what is not measured yet is null."""
-    return {
-        "name": runtime.name,
-        "display_name": runtime.display_name,
-        "provider": runtime.provider,
-        "endpoint": runtime.base_url,
-        "health_url": health_url(runtime),
-        "managed_by": runtime.managed_by,
-        "supports": {"start": False, "stop": False, "restart": False},
-        "status": runtime.status,
-        "unstable": runtime.is_unstable,
-        "recent_changes": runtime.flap_count,
-        "latency_ms": runtime.latency_ms,
-        "last_check": iso(runtime.last_check_at),
-        "error_message": runtime.error_message or None,
-        "pid": None,
-        "memory_mb": None,
-        "vram_mb": None,
-        "uptime_seconds": None,
-        "version": runtime.version or None,
-        "loaded": [m["name"] for m in runtime.served_models if m.get("loaded")],
-        "models": [m["name"] for m in runtime.served_models],
-        "node": runtime.node.name,
-    }
-
-
-def health_url(runtime: Runtime) -> str:
-    """What the health check asks first."""
-    if runtime.openai_url == runtime.base_url:
-        return f"{runtime.base_url}/models"
-    return f"{runtime.base_url}/api/version"
-
-
-def model_payload(
-    runtime: Runtime, model: dict[str, Any], *, is_active: bool
-) -> dict[str, Any]:
-    """A served model as docs/api.md shows it; null where nobody has told us."""
-    size = model.get("size_bytes")
-    return {
-        "name": model["name"],
-        "display_name": model["name"],
-        "provider": runtime.provider,
-        "runtime": runtime.name,
-        "type": None,
-        "size_gb": None if size is None else round(size / 10**9, 2),
-        "quantization": model.get("quantization") or None,
-        "parameter_size": model.get("parameter_size") or None,
-        "path": None,
-        "source": None,
-        "digest": model.get("digest") or None,
-        "revision": None,
-        "status": "installed",
-        "active": is_active,
-        "source_type": "local-runtime",
-        "requires_gpu": None,
-        "installed_at": None,
-    }
