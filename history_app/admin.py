@@ -14,6 +14,8 @@ from history_app.models import AuditEntry, RequestRecord
 from venom_site.lib.access import Principal
 from venom_site.lib.admin_base import ReadOnlyAdmin, ago, pill, pretty
 
+CONTENTS = ("prompt_preview", "answer_preview")
+
 
 @admin.register(RequestRecord)
 class RequestRecordAdmin(ReadOnlyAdmin):
@@ -33,14 +35,14 @@ class RequestRecordAdmin(ReadOnlyAdmin):
     list_filter = ("status", "created_at", "fallback", "partial", "stream")
     search_fields = ("=request_id", "^llm_model", "^key_name")
     search_help_text = _("Request id, beginning of a model or of who asked.")
-    exclude = ("parameters",)
-    readonly_fields = ("shown_parameters",)
+    exclude = ("parameters", "trace", "process")
+    readonly_fields = ("shown_parameters", "shown_trace")
 
     def get_exclude(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Contents only for those who may read them."""
         principal: Principal | None = getattr(request, "principal", None)
         may_view = principal is not None and principal.may_view_payload
-        return ("parameters",) if may_view else ("parameters", "prompt_preview")
+        return self.exclude if may_view else (*self.exclude, *CONTENTS)
 
     @admin.display(description=_("status"), ordering="status")
     def state(self, row: RequestRecord) -> SafeString:
@@ -53,6 +55,10 @@ class RequestRecordAdmin(ReadOnlyAdmin):
     @admin.display(description=_("parameters"))
     def shown_parameters(self, row: RequestRecord) -> SafeString:
         return pretty(row.parameters)
+
+    @admin.display(description=_("trace"))
+    def shown_trace(self, row: RequestRecord) -> SafeString:
+        return pretty(row.trace)
 
 
 class ChannelFilter(admin.SimpleListFilter):

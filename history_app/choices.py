@@ -16,3 +16,6 @@ class RequestStatus(models.TextChoices):
 
 
 OPEN_STATUSES = (RequestStatus.PENDING, RequestStatus.PROCESSING)
+
+# What is asked of them leaves this machine.
+CLOUD_PROVIDERS = frozenset({"openai", "google"})

@@ -10,6 +10,7 @@ from typing import Any
 
 from history_app.choices import RequestStatus
 from history_app.models import RequestRecord
+from history_app.trace import Hop, Step
 from venom_site.lib.units import iso
 
 
@@ -47,15 +48,20 @@ def request_payload(record: RequestRecord, *, may_view_payload: bool) -> dict[st
 
 
 def request_detail(record: RequestRecord, *, may_view_payload: bool) -> dict[str, Any]:
-    """The row plus its steps, hops, parameters and the routing decision."""
+    """The row plus its answer, times, steps, hops, parameters and routing decision."""
     return {
         **request_payload(record, may_view_payload=may_view_payload),
+        "answer": (record.answer_preview or None) if may_view_payload else None,
         "id": str(record.pk),
         "path": record.path,
         "stream": record.stream,
         "node": record.node or None,
         "key": record.key_name or None,
         "http_status": record.http_status,
+        "cached_prompt_tokens": record.cached_input_tokens,
+        "reasoning_tokens": record.reasoning_tokens,
+        "queue_ms": _milliseconds(record.queue_seconds),
+        "generation_ms": _milliseconds(generation_seconds(record)),
         "overhead_ms": _milliseconds(record.overhead_seconds),
         "parameters": record.parameters,
         "routing": {
@@ -64,40 +70,47 @@ def request_detail(record: RequestRecord, *, may_view_payload: bool) -> dict[str
             "model": record.llm_model or None,
             "endpoint": record.llm_endpoint or None,
             "reason_code": record.reason_code or None,
+            "candidates": record.trace.get("candidates", []),
         },
         "steps": steps_of(record),
         "hops": hops_of(record),
+        "notes": record.trace.get("notes", []),
     }
 
 
+def generation_seconds(record: RequestRecord) -> float | None:
+    """From the first token to the end; None where either is not known."""
+    if record.duration_seconds is None or record.ttft_seconds is None:
+        return None
+    return max(0.0, record.duration_seconds - record.ttft_seconds)
+
+
 def steps_of(record: RequestRecord) -> list[dict[str, Any]]:
-    """What happened in order, as far as the row's own times tell."""
+    """What happened in order: as it was recorded, else as far as the row's own times
+    tell."""
+    recorded: list[Step] = record.trace.get("steps", [])
+    if recorded:
+        return [{**step, "details": step.get("details") or None} for step in recorded]
     steps = [_step("gateway", "received", record.created_at, "ok", record.path)]
-    overhead = record.overhead_seconds
     if record.llm_provider:
-        sent_at = record.created_at + timedelta(seconds=overhead or 0)
+        waited = timedelta(seconds=record.overhead_seconds or 0)
         chosen = f"{record.llm_provider} {record.llm_model}"
-        steps.append(_step("routing", "chosen", sent_at, "ok", chosen))
+        moment = record.created_at + waited
+        steps.append(_step("routing", "chosen", moment, "ok", chosen))
     if record.ttft_seconds is not None:
         first_at = record.created_at + timedelta(seconds=record.ttft_seconds)
         steps.append(_step("upstream", "first_token", first_at, "ok", ""))
     if record.finished_at is not None:
-        is_good = record.status == RequestStatus.COMPLETED
-        steps.append(
-            _step(
-                "gateway",
-                "finished",
-                record.finished_at,
-                "ok" if is_good else "error",
-                record.error_message or record.status,
-            )
-        )
+        steps.append(_last_step(record, record.finished_at))
     return steps
 
 
 def hops_of(record: RequestRecord) -> list[dict[str, Any]]:
-    """The servers that were tried. There is one: nothing falls back yet."""
-    if not record.attempts:
+    """The servers that were asked, in order; a row without a trace knows the last."""
+    recorded: list[Hop] = record.trace.get("hops", [])
+    if recorded:
+        return [_hop(hop) for hop in recorded]
+    if record.trace or not record.attempts:
         return []
     return [
         {
@@ -109,6 +122,18 @@ def hops_of(record: RequestRecord) -> list[dict[str, Any]]:
             "reason_code": record.error_class or record.reason_code or None,
         }
     ]
+
+
+def _hop(hop: Hop) -> dict[str, Any]:
+    reason, error = hop.get("reason_code") or None, hop.get("error_code") or None
+    return {**hop, "reason_code": reason, "error_code": error}
+
+
+def _last_step(record: RequestRecord, finished_at: datetime) -> dict[str, Any]:
+    is_good = record.status == RequestStatus.COMPLETED
+    status = "ok" if is_good else "error"
+    details = record.error_message or record.status
+    return _step("gateway", "finished", finished_at, status, details)
 
 
 def _step(

@@ -1,11 +1,13 @@
-"""GET `/history/requests` and `/history/requests/{id}`."""
+"""GET `/history/requests`, its export and `/history/requests/{id}`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from django.http import HttpRequest
+from django.db import close_old_connections
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from ninja import Query, Router, Schema
 from pydantic import AfterValidator, Field
@@ -13,8 +15,11 @@ from pydantic import AfterValidator, Field
 from history_app.choices import RequestStatus
 from history_app.schemas import request_detail, request_payload
 from history_app.services import search
+from history_app.services.export import CONTENT_TYPES, ExportFormat, export
+from history_app.services.filters import RequestFilters
 from venom_site.lib.access import Principal
-from venom_site.lib.errors import NotFound
+from venom_site.lib.errors import BadRequest, NotFound
+from venom_site.lib.units import iso
 
 router = Router()
 
@@ -28,7 +33,7 @@ Moment = Annotated[datetime, AfterValidator(_aware)]
 Word = Annotated[str, Field(max_length=250)]
 
 
-class RequestQuery(Schema):
+class RequestFilterQuery(Schema):
     status: RequestStatus | None = None
     provider: Word = ""
     model: Word = ""
@@ -39,21 +44,34 @@ class RequestQuery(Schema):
     key: Word = ""
     session_id: Word = ""
     fallback: bool | None = None
+    cloud: bool = False
     q: Word = ""
+
+    def filters(self) -> RequestFilters:
+        given = self.model_dump(include=set(RequestFilterQuery.model_fields))
+        given |= {"status": self.status or "", "is_cloud": given.pop("cloud")}
+        return RequestFilters(**given)
+
+
+class RequestQuery(RequestFilterQuery):
     limit: int = Field(default=50, ge=1, le=200)
     cursor: str = ""
 
-    def filters(self) -> search.RequestFilters:
-        fields = self.model_dump(exclude={"limit", "cursor", "status"})
-        return search.RequestFilters(**fields, status=self.status or "")
+
+class ExportQuery(RequestFilterQuery):
+    format: ExportFormat | None = None  # required, but access is asked for first
 
 
 @router.get("/requests", summary="List requests, newest first")
 def list_requests(request: HttpRequest, query: Query[RequestQuery]) -> dict[str, Any]:
-    """Newest first; `next` is the cursor of the page of older ones."""
+    """Newest first; `next` is the cursor of the page of older ones.
+
+    Filters that no single index answers look at 20,000 rows: then `complete` is false,
+    `scanned_until` says how far back, and `next` goes on from there.
+    """
     principal = _principal(request)
-    rows = search.filtered(search.visible_to(principal), query.filters())
-    page = search.page_of(rows, limit=query.limit, cursor=query.cursor)
+    wanted = search.seen_by(principal, query.filters())
+    page = search.page_of(wanted, limit=query.limit, cursor=query.cursor)
     may_view = bool(principal and principal.may_view_payload)
     return {
         "success": True,
@@ -61,6 +79,39 @@ def list_requests(request: HttpRequest, query: Query[RequestQuery]) -> dict[str,
             request_payload(record, may_view_payload=may_view) for record in page.items
         ],
         "next": page.next_cursor,
+        "complete": page.complete,
+        "scanned_until": iso(page.scanned_until),
+    }
+
+
+@router.get("/requests/export", summary="Export requests")
+def export_requests(
+    request: HttpRequest, query: Query[ExportQuery]
+) -> HttpResponse | StreamingHttpResponse:
+    """All that match as CSV or JSON lines, newest first, of any length."""
+    principal = _principal(request)
+    wanted = search.seen_by(principal, query.filters())
+    if query.format is None:
+        words = _("Say the format: csv or jsonl.")
+        complaint = {"loc": "query.format", "message": words}
+        raise BadRequest(words, errors=[complaint])
+    may_view = bool(principal and principal.may_view_payload)
+    headers = _file_headers(query.format)
+    if request.META["REQUEST_METHOD"] == "HEAD":  # a server would drop every page
+        return HttpResponse(headers=headers)
+    rows = export(wanted, query.format, may_view_payload=may_view)
+    close_old_connections()  # the thread is kept as long as the stream is
+    return StreamingHttpResponse(rows, headers=headers)
+
+
+def _file_headers(form: ExportFormat) -> dict[str, str]:
+    name = f"venom-requests-{timezone.now():%Y%m%dT%H%M%SZ}.{form.value}"
+    return {
+        "Content-Type": CONTENT_TYPES[form],
+        "Content-Disposition": f'attachment; filename="{name}"',
+        "Cache-Control": "no-store",
+        # Django gzips each part by itself; httpx, for one, reads only the first.
+        "Content-Encoding": "identity",
     }
 
 
