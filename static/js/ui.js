@@ -12,17 +12,32 @@
   /* Relative times */
   const words = new Intl.RelativeTimeFormat(lang, { style: "narrow" });
   const steps = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const show = (time, text) => { if (time.textContent !== text) time.textContent = text; };
   const showTimes = (root) => {
     for (const time of $$("time[data-ago]", root)) {
       const past = Math.max(0, (Date.now() - Date.parse(time.dateTime)) / 1000);
       const [unit, size] = steps.find((step) => past >= step[1]) || steps[3];
-      const text = words.format(-Math.floor(past / size), unit);
-      if (time.textContent !== text) time.textContent = text;
+      show(time, words.format(-Math.floor(past / size), unit));
     }
   };
-  setInterval(() => document.hidden || showTimes(document), 1000);
+  /* Clocks down to a moment, or up from one: 4:12, 1:02:03, 0:00 */
+  const two = (number) => String(number).padStart(2, "0");
+  const showClocks = (root) => {
+    for (const time of $$("time[data-until], time[data-since]", root)) {
+      const ahead = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
+      const left = Math.max(0, time.matches("[data-since]") ? -ahead : ahead);
+      const hours = Math.floor(left / 3600), minutes = Math.floor(left / 60) % 60;
+      show(time, `${hours ? `${hours}:${two(minutes)}` : minutes}:${two(left % 60)}`);
+    }
+  };
+  const tick = (root) => { showTimes(root); showClocks(root); };
+  setInterval(() => {
+    if (document.hidden) return;
+    tick(document);
+    refresh("[data-often]");
+  }, 1000);
 
-  /* Toasts leave after 6 s; errors stay, and so does one that is being read */
+  /* Toasts leave after 6 s; errors stay, so does one being read */
   const seen = new WeakSet();
   const startToasts = () => {
     for (const toast of $$(".toast")) {
@@ -43,18 +58,18 @@
     toasts.lastElementChild.dataset.from = id;
   };
 
-  /* The spoken line: an element says its data-announce when that text changes */
+  /* The spoken line: data-announce, when that text changes */
   const spoken = new Map();
   const announce = (element, aloud) => {
     for (const node of [element, ...$$("[data-announce]", element)]) {
       const text = node.dataset?.announce, before = spoken.get(node.id);
       if (!text || text === before) continue;
       spoken.set(node.id, text);
-      if (aloud) $("#live-status").textContent = text;
+      if (aloud) $("dialog[open] [role=status], #live-status").textContent = text;
     }
   };
 
-  /* A log follows its end until somebody scrolls up */
+  /* A log follows its end until one scrolls up */
   const scrolled = new Map();
   on("scroll", ({ target }) => {
     if (!target.matches?.("[data-follow]")) return;
@@ -65,8 +80,32 @@
     for (const log of $$("[data-follow]", root)) log.scrollTop = Math.min(scrolled.get(log.id) ?? Infinity, log.scrollHeight);
   };
 
+  /* An open menu stays open over a swap */
+  let openMenu = "";
+  ["htmx:beforeSwap", "htmx:oobBeforeSwap"].forEach((name) => on(name, () => {
+    openMenu = $("details.menu[open]")?.id;
+  }));
+  on("submit", ({ target }) => {
+    const menu = target.closest("details.menu");
+    if (!menu) return;
+    menu.open = false;
+    $("summary", menu).focus();
+  });
+  ["htmx:afterSwap", "htmx:oobAfterSwap"].forEach((name) => on(name, () => {
+    const menu = openMenu && document.getElementById(openMenu);
+    if (menu) menu.open = true;
+  }));
+
+  /* A red dot on the tab while a banner stands */
+  const showIcon = () => {
+    const tab = $("link[rel=icon]"), { icon } = $("#alerts")?.dataset || {};
+    if (icon && tab.getAttribute("href") !== icon) tab.href = icon;
+  };
+
+  on("htmx:afterSwap", ({ target }) => target.closest("dialog:not([open])")?.showModal());
   on("htmx:load", ({ detail: { elt } }) => {
-    showTimes(elt);
+    tick(elt);
+    showIcon();
     startToasts();
     follow(elt);
     announce(elt, elt !== body);
@@ -80,6 +119,7 @@
       detail.shouldSwap = false;
       signedOut();
     }
+    if (live && (isBusy() || requestConfig.began <= acted)) { detail.shouldSwap = false; late = true; }
     if (xhr.getResponseHeader("HX-Retarget")) detail.shouldSwap = true;
     else if (refused && !live) addToast("toast-failed");
   });
@@ -89,7 +129,7 @@
   const pill = $("#live"), topics = body.dataset.topics;
   let tries = 0, lostAt = 0, ended = false, polling = 0;
   const setPill = (state) => pill && (pill.dataset.state = state);
-  const refresh = () => $$("[data-live]").forEach((part) => htmx.trigger(part, "venom:refresh"));
+  const refresh = (parts = "[data-live]") => $$(parts).forEach((part) => htmx.trigger(part, "venom:refresh"));
   const poll = () => {
     clearTimeout(polling);
     if (ended || !lostAt) return;
@@ -104,44 +144,63 @@
     if (banner) banner.hidden = false;
   };
 
-  // A click is lost when its row is swapped between press and release, an answer when
-  // the row that asked is gone: so updates wait for both.
-  let held = 0, waiting = [];
+  // A click is lost when its row is swapped between press and release, a refusal when
+  // its row is gone: updates wait. A refetch may be older than an answer: it is made again.
+  let held = 0, acted = 0, late = false, waiting = [];
+  const isBusy = () => (held && Date.now() - held < 3000) || $("form.htmx-request");
   const press = () => { held = Date.now(); };
   const release = () => { held = 0; setTimeout(flush); };
   const flush = () => {
-    if ((held && Date.now() - held < 3000) || $("form.htmx-request")) return;
-    const messages = waiting;
+    if (isBusy() || $("[data-live].htmx-request")) return;
+    const messages = waiting, refetch = late;
     waiting = [];
+    late = false;
     messages.forEach(swap);
+    if (refetch) refresh();
   };
-  on("htmx:afterRequest", () => setTimeout(flush));
+  on("htmx:configRequest", ({ detail }) => { detail.began = Date.now(); });
+  on("htmx:afterRequest", ({ detail: { requestConfig } }) => {
+    if (requestConfig.verb !== "get") acted = Date.now();
+    setTimeout(flush);
+  });
   ["pointerdown", "keydown"].forEach((name) => on(name, press, window));
   ["pointerup", "pointercancel", "keyup", "blur"].forEach((name) => on(name, release, window));
 
   // An element this page lacks: a list that may hold it is fetched again, once per state.
   const states = new Map();
   const missing = (element) => {
-    const state = element.dataset.status || "";
-    console.debug("venom: not on this page", element.id);
+    const state = element.dataset.version || element.dataset.status || "";
     if (states.get(element.id) === state) return;
     states.set(element.id, state);
     for (const part of $$("[data-adds]")) {
       if (part.dataset.adds.split(" ").some((prefix) => element.id.startsWith(prefix))) {
-        htmx.trigger(part, "venom:refresh");
+        clearTimeout(part.due);
+        part.due = setTimeout(() => part.isConnected && htmx.trigger(part, "venom:refresh"), 300);
       }
     }
   };
-  const swap = (html) => {
+  // Without the parts this page lacks: htmx calls each of them an error.
+  const fitting = (html, without) => {
     const template = document.createElement("template");
     template.innerHTML = html;
     for (const element of $$("[hx-swap-oob]", template.content)) {
-      if (document.getElementById(element.id)) continue;
-      missing(element);
+      if (document.getElementById(element.id)) { states.delete(element.id); continue; }
+      without?.(element);
       element.remove();
     }
-    if (template.innerHTML.trim()) htmx.swap(body, template.innerHTML, { swapStyle: "none" });
+    return template.innerHTML;
   };
+  const swap = (html) => {
+    const shown = fitting(html, missing);
+    if (shown.trim()) htmx.swap(body, shown, { swapStyle: "none" });
+  };
+  on("htmx:beforeSwap", ({ detail }) => {
+    if (!detail.serverResponse.includes("hx-swap-oob=")) return;
+    detail.serverResponse = fitting(detail.serverResponse);
+    if (detail.requestConfig.elt.isConnected) return;
+    detail.shouldSwap = false; // htmx looks for the parts beside the form, and it is nowhere
+    htmx.swap(body, detail.serverResponse, { swapStyle: "none" });
+  });
 
   const connect = () => {
     const socket = new WebSocket(`${location.origin.replace("http", "ws")}/ws/ui/?topics=${encodeURIComponent(topics)}`);
@@ -168,6 +227,8 @@
   /* Dialogs, menus, toasts: a link with data-dialog is a page where there is no dialog */
   on("click", (event) => {
     const { target } = event;
+    const copy = target.closest("[data-copy]");
+    if (copy) navigator.clipboard?.writeText(copy.dataset.copy).then(() => { copy.textContent = copy.dataset.done; });
     const dialog = target.closest("[data-dialog]");
     const box = dialog && document.getElementById(dialog.dataset.dialog);
     if (box?.showModal) { event.preventDefault(); box.showModal(); }
