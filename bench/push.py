@@ -42,7 +42,7 @@ def running_operation() -> Iterator[str]:
     """The id of an operation that this process keeps alive and does nothing for."""
     from django.db import connection
 
-    from models_app.services import claims, operations, probe
+    from models_app.services import claims, operation_rows, probe
     from venom_site.lib.access import SYSTEM
 
     operation = probe.request_probe(600, actor=SYSTEM, lock=f"push{time.time_ns()}")
@@ -52,7 +52,7 @@ def running_operation() -> Iterator[str]:
     connection.close()
     with work:
         yield str(operation.pk)
-    operations.finish(operation.pk, work.token, "completed")
+    operation_rows.finish(operation.pk, work.token, "completed")
 
 
 def publish(pk: str, progress: int) -> float:
@@ -60,12 +60,12 @@ def publish(pk: str, progress: int) -> float:
     from django.db import connection
 
     from models_app.models import Operation
-    from models_app.services import operations
+    from models_app.services import operation_rows, operations
 
     changing = Operation.objects.filter(pk=pk)
     changing.update(progress=progress, message=f"mark {progress}.")
     began = time.perf_counter()
-    operations.announce(operations.get_operation(pk))
+    operation_rows.announce(operations.get_operation(pk))
     connection.close()
     return began
 
