@@ -4,13 +4,17 @@ Loaded as the plugin `tests.serving`. Rows that the server's threads must see ne
 transactional database, which the fixture brings.
 """
 
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
 
 import httpx
 import openai
@@ -64,8 +68,13 @@ class ServerThread:
         self._socket.close()
 
 
-class DaphneProcess:
-    """`daphne` on a free port, on the database of the test."""
+class ServerProcess:
+    """A server of its own on a free port, on the database of the test.
+
+    It ends within ten seconds of SIGTERM, whatever it is doing.
+    """
+
+    ends_with = 0
 
     def __init__(self) -> None:
         with socket.socket() as free:
@@ -73,25 +82,71 @@ class DaphneProcess:
             self.port = free.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
 
-    def __enter__(self) -> "DaphneProcess":
+    def command(self) -> tuple[str, ...]:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "daphne", "-b", "127.0.0.1"),
-                *("-p", str(self.port), "-v0", "venom_site.asgi:application"),
-            ],
+            [sys.executable, "-m", *self.command()],
             env={**os.environ, "DATABASE_URL": database_url()},
         )
-        wait_until(self._answers, seconds=30)
+        wait_until(self._is_up, seconds=30)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        assert self._process.wait(10) == 0
+        if self._process.poll() is None:
+            self.ask_to_stop()
+            self.wait()
 
-    def _answers(self) -> bool:
-        assert self._process.poll() is None
+    def kill(self) -> None:
+        """kill -9, as by the machine; there is nothing to end any more."""
+        self._process.kill()
+        self._process.wait(10)
+
+    def ask_to_stop(self) -> None:
+        self._process.terminate()
+
+    def wait(self) -> None:
+        try:
+            assert self._process.wait(10) == self.ends_with
+        finally:
+            self._process.kill()
+
+    def memory_bytes(self) -> int:
+        """Resident, of this process alone."""
+        statm = Path(f"/proc/{self._process.pid}/statm").read_text()
+        return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def answers(self) -> bool:
+        """Whether it takes a new connection."""
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _is_up(self) -> bool:
+        assert self._process.poll() is None
+        return self.answers()
+
+
+class DaphneProcess(ServerProcess):
+    """As `runserver` and the web service of the full deployment."""
+
+    def command(self) -> tuple[str, ...]:
+        return (
+            *("daphne", "-b", "127.0.0.1", "-p", str(self.port)),
+            *("-v0", "venom_site.asgi:application"),
+        )
+
+
+class UvicornProcess(ServerProcess):
+    """As `manage.py up` and the gateway service; it ends by the signal it was sent."""
+
+    ends_with = -signal.SIGTERM
+
+    def command(self) -> tuple[str, ...]:
+        return (
+            *("uvicorn", "venom_site.asgi:application", "--port", str(self.port)),
+            *("--timeout-graceful-shutdown", "4", "--log-level", "warning"),
+        )
 
 
 def database_url() -> str:
@@ -103,16 +158,18 @@ def database_url() -> str:
     return f"postgres://{login}@{given['HOST']}:{given['PORT']}/{given['NAME']}"
 
 
+KINDS = {"ollama": RuntimeKind.OLLAMA, "vllm": RuntimeKind.VLLM}
+
+
 def add_server(name: str, url: str, *models: str, active: str = "", **fields):
     """A server's row as a health check would have left it; `active` one of its
     models."""
-    is_ollama = name == "ollama"
-    kind = RuntimeKind.OLLAMA if is_ollama else RuntimeKind.OPENAI_COMPATIBLE
+    kind = KINDS.get(name, RuntimeKind.OPENAI_COMPATIBLE)
     runtime = RuntimeFactory(
         name=name,
         kind=kind,
         display_name=name.title(),
-        base_url=url if is_ollama else f"{url}/v1",
+        base_url=url if kind is RuntimeKind.OLLAMA else f"{url}/v1",
         status=RuntimeStatus.ONLINE,
         served_models=[{"name": model} for model in models],
         **fields,
@@ -132,7 +189,7 @@ def add_server(name: str, url: str, *models: str, active: str = "", **fields):
 class Gateway:
     """The running product as its clients see it, and the rows it reads."""
 
-    server: ServerThread | DaphneProcess
+    server: ServerThread | ServerProcess
     key: str
     _clients: list = field(default_factory=list)
 
@@ -152,9 +209,23 @@ class Gateway:
             base_url=self.url,
             headers={"Authorization": f"Bearer {key or self.key}"},
             trust_env=False,
-            timeout=10,
+            timeout=60,
         )
         self._clients.append(client)
+        return client
+
+    def raw(self, path: str, body: dict, sent: float = 1) -> socket.socket:
+        """A client that has sent that part of its body and reads nothing, until the
+        test does."""
+        content = json.dumps(body).encode()
+        lines = (
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {self.key}\r\n"
+            f"Content-Length: {len(content)}\r\n\r\n"
+        )
+        port = int(self.url.rpartition(":")[2])
+        client = socket.create_connection(("127.0.0.1", port))
+        client.sendall(lines.encode() + content[: int(sent * len(content))])
         return client
 
     def add(self, name: str, url: str, *models: str, active: str = "", **fields):

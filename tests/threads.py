@@ -24,6 +24,13 @@ def in_thread(function, *arguments):
     return thread
 
 
+def join(thread, seconds=60):
+    """Wait for its end, and fail the test when it does not come; the deadline is no
+    promise of the product."""
+    thread.join(seconds)
+    assert not thread.is_alive(), f"It did not end within {seconds} s."
+
+
 def at_once(function, *calls):
     """The results of calling it with each tuple of arguments in parallel."""
     results = []

@@ -20,6 +20,7 @@ def add_control_routes(app: web.Application, state: NeighbourState) -> None:
     app.router.add_delete(f"{CONTROL}/faults", door.clear_faults)
     app.router.add_post(f"{CONTROL}/models", door.change_models)
     app.router.add_post(f"{CONTROL}/version", door.change_version)
+    app.router.add_post(f"{CONTROL}/settings", door.change_settings)
 
 
 class _Door:
@@ -41,19 +42,20 @@ class _Door:
                     {"path": plan.path, "fault": plan.text, "times": plan.times}
                     for plan in state.faults
                 ],
+                **state.figures(),
             }
         )
 
     async def plan_fault(self, request: web.Request) -> web.Response:
-        wish = await _wish(request)
+        wish = await read_wish(request)
         try:
             self.state.faults.plan(
                 str(wish["path"]), str(wish["fault"]), int(wish.get("times", 1))
             )
         except KeyError as missing:
-            raise _bad(f"The field {missing} is missing.") from None
+            raise refuse_wish(f"The field {missing} is missing.") from None
         except ValueError as wrong:
-            raise _bad(str(wrong)) from None
+            raise refuse_wish(str(wrong)) from None
         return await self.show(request)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
@@ -62,7 +64,7 @@ class _Door:
 
     async def change_models(self, request: web.Request) -> web.Response:
         """`{"add": [names], "remove": [names]}`, as if someone used the CLI."""
-        wish = await _wish(request)
+        wish = await read_wish(request)
         for name in wish.get("remove", []):
             self.state.remove_model(name)
         for name in wish.get("add", []):
@@ -70,21 +72,34 @@ class _Door:
         return await self.show(request)
 
     async def change_version(self, request: web.Request) -> web.Response:
-        self.state.version = str((await _wish(request)).get("version", ""))
+        self.state.version = str((await read_wish(request)).get("version", ""))
+        return await self.show(request)
+
+    async def change_settings(self, request: web.Request) -> web.Response:
+        """Numbers by name, as `{"bytes_per_second": 1000000}`; null is no limit."""
+        wish = await read_wish(request)
+        for name, value in wish.items():
+            if name not in self.state.settings:
+                known = ", ".join(self.state.settings)
+                raise refuse_wish(f"Unknown setting {name!r}; known are {known}.")
+            if not (value is None or isinstance(value, (int, float))):
+                raise refuse_wish(f"{value!r} for {name} is no number.")
+        for name, value in wish.items():
+            setattr(self.state, name, value)
         return await self.show(request)
 
 
-async def _wish(request: web.Request) -> dict[str, Any]:
+async def read_wish(request: web.Request) -> dict[str, Any]:
     try:
         wish = await request.json()
     except ValueError:
-        raise _bad("The body is not JSON.") from None
+        raise refuse_wish("The body is not JSON.") from None
     if not isinstance(wish, dict):
-        raise _bad("The body must be a JSON object.")
+        raise refuse_wish("The body must be a JSON object.")
     return wish
 
 
-def _bad(reason: str) -> web.HTTPBadRequest:
+def refuse_wish(reason: str) -> web.HTTPBadRequest:
     return web.HTTPBadRequest(
         text=json.dumps({"error": reason}), content_type="application/json"
     )

@@ -18,15 +18,49 @@ class FaultKind(StrEnum):
     STALL_MID_STREAM = "stall_mid_stream"
     CUT_MID_LINE = "cut_mid_line"
     CUT_AFTER_TOKENS = "cut_after_tokens"
+    END_EARLY = "end_early"
+    GARBAGE_LINE = "garbage_line"
+    HTML = "html"
+    UNSUPPORTED = "unsupported"
+    REDIRECT_LOOP = "redirect_loop"
+    # An error line after the 200; the vendor's wire knows its text.
+    CRASH = "crash"
+    NO_MANIFEST = "no_manifest"
+    ACCESS_DENIED = "access_denied"
+    DISK_FULL = "disk_full"
+    MAX_RETRIES = "max_retries"
+    # What one endpoint alone can play.
+    DIGEST_MISMATCH = "digest_mismatch"
+    LYING_DIGEST = "lying_digest"
 
 
+ERROR_LINES = {
+    FaultKind.CRASH,
+    FaultKind.NO_MANIFEST,
+    FaultKind.ACCESS_DENIED,
+    FaultKind.DISK_FULL,
+    FaultKind.MAX_RETRIES,
+}
 MID_STREAM = {
     FaultKind.STALL_MID_STREAM,
     FaultKind.CUT_MID_LINE,
     FaultKind.CUT_AFTER_TOKENS,
+    FaultKind.END_EARLY,
+    FaultKind.GARBAGE_LINE,
+    *ERROR_LINES,
 }
-# Tokens that still arrive whole when the fault does not say how many.
-TOKENS_BEFORE = {FaultKind.STALL_MID_STREAM: 2.0, FaultKind.CUT_MID_LINE: 2.0}
+# The number of a fault that names none: tokens that still arrive whole, or a status.
+USUAL_AMOUNT = {
+    FaultKind.STALL_MID_STREAM: 2.0,
+    FaultKind.CUT_MID_LINE: 2.0,
+    FaultKind.END_EARLY: 2.0,
+    FaultKind.GARBAGE_LINE: 2.0,
+    FaultKind.CRASH: 2.0,
+    FaultKind.DISK_FULL: 2.0,
+    FaultKind.MAX_RETRIES: 2.0,
+    FaultKind.HTML: 200.0,
+    FaultKind.UNSUPPORTED: 404.0,
+}
 NEEDS_AMOUNT = {FaultKind.STATUS, FaultKind.SLOW_HEADERS, FaultKind.CUT_AFTER_TOKENS}
 
 
@@ -40,6 +74,10 @@ class Fault:
     @property
     def is_mid_stream(self) -> bool:
         return self.kind in MID_STREAM
+
+    @property
+    def is_error_line(self) -> bool:
+        return self.kind in ERROR_LINES
 
 
 @dataclass(slots=True)
@@ -60,7 +98,7 @@ def parse_fault(text: str) -> Fault:
     if not number:
         if kind in NEEDS_AMOUNT:
             raise ValueError(f"The fault {name} needs a number, as in {name}:3.")
-        return Fault(kind, TOKENS_BEFORE.get(kind, 0))
+        return Fault(kind, USUAL_AMOUNT.get(kind, 0))
     try:
         amount = float(number)
     except ValueError:

@@ -7,19 +7,24 @@ into the vendor's error body through a Dialect; it knows no vendor itself.
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from aiohttp import web
 
-from tests.fakes.faults import Fault, FaultBoard, FaultKind
+from tests.fakes.faults import Fault, FaultBoard, FaultKind, parse_fault
 from tests.fakes.streams import FAULT, CutShort, cut_plain, stall
 
 CONTROL = "/__practice__"
+# A field of a body, `{model: fault}`: planned faults go to whoever comes next, which
+# is no use where many ask at once.
+WISHED_FAULTS = "practice_faults"
 MAX_BODY_BYTES = 64 * 2**20
 GARBAGE = b'\x00\xfe{"half": "an answer\n<html>not JSON, not SSE</html>'
+HTML = "<!doctype html><title>Sign in</title><p>Please sign in to this network.</p>"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -57,6 +62,9 @@ class NeighbourState:
     Only the server's loop writes the record; a test reads it from its own thread.
     """
 
+    # The fields that the control door may set.
+    settings: ClassVar[tuple[str, ...]] = ("tokens_per_second", "answer_tokens")
+
     version: str
     tokens_per_second: float = 0  # 0: as fast as the loop turns
     answer_tokens: int | None = None  # None: the prompt decides
@@ -66,6 +74,7 @@ class NeighbourState:
     last_headers: dict[str, dict[str, str]] = field(default_factory=dict)
     in_flight: int = 0
     cancelled: int = 0
+    cancelled_at: list[float] = field(default_factory=list)  # by time.monotonic()
     is_stopping: bool = False
 
     def model_names(self) -> list[str]:
@@ -77,6 +86,10 @@ class NeighbourState:
     def remove_model(self, name: str) -> None:
         raise NotImplementedError
 
+    def figures(self) -> dict[str, Any]:
+        """What this kind of neighbour adds to what the control door shows."""
+        return {}
+
     def started(self) -> None:
         """The server listens (again); what only lived in its memory is gone."""
         self.is_stopping = False
@@ -86,13 +99,16 @@ class NeighbourState:
         speed = self.tokens_per_second
         await asyncio.sleep(tokens / speed if speed else 0)
 
-    def remember(self, request: web.Request, body: bytes) -> None:
+    def remember(self, request: web.Request, body: bytes) -> Any:
+        """Note the request; returns its body, as JSON where it is that."""
         self.requests[request.path] += 1
         self.last_headers[request.path] = dict(request.headers)
         try:
-            self.last_bodies[request.path] = json.loads(body) if body else None
+            found = json.loads(body) if body else None
         except ValueError:
-            self.last_bodies[request.path] = body.decode("utf-8", "replace")
+            found = body.decode("utf-8", "replace")
+        self.last_bodies[request.path] = found
+        return found
 
 
 def build_application(state: NeighbourState, dialect: Dialect) -> web.Application:
@@ -116,16 +132,19 @@ def _observer(state: NeighbourState, dialect: Dialect) -> Any:
     @web.middleware
     async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(CONTROL):
-            return await handler(request)
+            return await _handle(dialect, request, handler)
         state.in_flight += 1
         try:
-            state.remember(request, await request.read())
-            return await _answer(state, dialect, request, handler)
+            body = state.remember(request, await request.read())
+            fault = state.faults.take(request.path) or _wished_fault(body)
+            return await _answer(fault, state, dialect, request, handler)
         except CutShort as cut:
             return cut.response
         except (asyncio.CancelledError, ConnectionResetError):
             # Stopping the server cancels its handlers too; that is no lost client.
-            state.cancelled += not state.is_stopping
+            if not state.is_stopping:
+                state.cancelled += 1
+                state.cancelled_at.append(time.monotonic())
             raise
         finally:
             state.in_flight -= 1
@@ -133,18 +152,30 @@ def _observer(state: NeighbourState, dialect: Dialect) -> Any:
     return observe
 
 
+def _wished_fault(body: Any) -> Fault | None:
+    """The fault that a body wishes for the model it names."""
+    wished = body.get(WISHED_FAULTS, {}) if isinstance(body, dict) else {}
+    text = wished.get(body.get("model")) if wished else None
+    return parse_fault(text) if text else None
+
+
 async def _answer(
-    state: NeighbourState, dialect: Dialect, request: web.Request, handler: Handler
+    fault: Fault | None,
+    state: NeighbourState,
+    dialect: Dialect,
+    request: web.Request,
+    handler: Handler,
 ) -> web.StreamResponse:
-    fault = state.faults.take(request.path)
     if fault is None:
         return await _handle(dialect, request, handler)
     request[FAULT] = fault
     early = await _before_the_first_byte(fault, dialect, state, request)
     answer = early or await _handle(dialect, request, handler)
-    if fault.is_mid_stream and isinstance(answer, web.Response):
+    if not (fault.is_mid_stream and isinstance(answer, web.Response)):
+        return answer
+    if not fault.is_error_line:
         await cut_plain(request, answer, fault)
-    return answer
+    return answer if answer.status >= 400 else dialect.fault(request, 500, "")
 
 
 async def _before_the_first_byte(
@@ -160,6 +191,16 @@ async def _before_the_first_byte(
         return dialect.fault(request, int(fault.amount), str(model))
     if fault.kind is FaultKind.GARBAGE:
         return web.Response(body=GARBAGE, content_type="application/json")
+    if fault.kind is FaultKind.HTML:
+        status = int(fault.amount)
+        return web.Response(status=status, text=HTML, content_type="text/html")
+    if fault.kind is FaultKind.REDIRECT_LOOP:
+        return web.Response(status=307, headers={"Location": request.path_qs})
+    if fault.kind is FaultKind.UNSUPPORTED:
+        # No vendor's error body: something that does not know this route at all.
+        reason = web.Response(status=int(fault.amount)).reason
+        text = f"{int(fault.amount)} {reason}".lower()
+        return web.Response(status=int(fault.amount), text=text)
     return None
 
 

@@ -8,18 +8,23 @@ it could think up itself; README.md here says what it leaves out.
 """
 
 import argparse
+from pathlib import Path
 
 from aiohttp import web
 
+from tests.fakes import ollama_disk
 from tests.fakes.control import add_control_routes
 from tests.fakes.neighbour import build_application
+from tests.fakes.ollama_door import add_library_routes, add_side_entrance
 from tests.fakes.ollama_generate import Generator
+from tests.fakes.ollama_pull import Puller
 from tests.fakes.ollama_state import OllamaState
 from tests.fakes.ollama_store import Store
 from tests.fakes.ollama_v1 import OpenAISide
 from tests.fakes.ollama_wire import OllamaDialect
 from tests.fakes.server import run_until_stopped
 
+TICK_SECONDS = 0.06  # between two lines of a pull, as the real one has it
 DEFAULT_MODELS = ("gemma3:4b", "phi3:mini")
 
 
@@ -34,7 +39,8 @@ def make_state(models: tuple[str, ...] = DEFAULT_MODELS) -> OllamaState:
 def build_ollama(state: OllamaState) -> web.Application:
     """Return the practice Ollama over this state as an aiohttp application."""
     app = build_application(state, OllamaDialect())
-    store, generator, openai_side = Store(state), Generator(state), OpenAISide(state)
+    store, puller, generator = Store(state), Puller(state), Generator(state)
+    openai_side = OpenAISide(state)
     add = app.router
     add.add_get("/", store.root)
     add.add_get("/api/version", store.version)
@@ -42,7 +48,7 @@ def build_ollama(state: OllamaState) -> web.Application:
     add.add_get("/api/tags", store.tags)
     add.add_get("/api/ps", store.ps, allow_head=False)
     add.add_post("/api/show", store.show)
-    add.add_post("/api/pull", store.pull)
+    add.add_post("/api/pull", puller.pull)
     add.add_delete("/api/delete", store.delete)
     add.add_post("/api/chat", generator.chat)
     add.add_post("/api/generate", generator.generate)
@@ -53,7 +59,19 @@ def build_ollama(state: OllamaState) -> web.Application:
     add.add_post("/v1/completions", openai_side.completions)
     add.add_post("/v1/embeddings", openai_side.embeddings)
     add_control_routes(app, state)
+    add_library_routes(app, state.library)
+    add_side_entrance(app, store, puller)
     return app
+
+
+def keep_on_disk(app: web.Application, state: OllamaState, path: Path) -> None:
+    """Begin with what the file has, if there is one, and write it at the end."""
+    ollama_disk.load(state, path)
+
+    async def save(_: web.Application) -> None:
+        ollama_disk.save(state, path)
+
+    app.on_cleanup.append(save)
 
 
 def main() -> None:
@@ -64,14 +82,23 @@ def main() -> None:
     parser.add_argument("--load-seconds", type=float, default=0)
     parser.add_argument("--models", default=",".join(DEFAULT_MODELS))
     parser.add_argument("--version", default="0.33.0", help="the version it claims")
+    parser.add_argument("--bytes-per-second", type=float, default=0, help="of pulls")
+    parser.add_argument("--no-prune", action="store_true", help="as OLLAMA_NOPRUNE=1")
+    parser.add_argument("--disk", type=Path, help="a file that outlives this program")
     chosen = parser.parse_args()
     state = make_state(tuple(filter(None, chosen.models.split(","))))
     state.version = chosen.version
     state.tokens_per_second = chosen.tokens_per_second
     state.answer_tokens = chosen.answer_tokens
     state.load_seconds = chosen.load_seconds
+    state.bytes_per_second = chosen.bytes_per_second
+    state.tick_seconds = TICK_SECONDS
+    state.no_prune = chosen.no_prune
+    app = build_ollama(state)
+    if chosen.disk:
+        keep_on_disk(app, state, chosen.disk)
     run_until_stopped(
-        [(build_ollama(state), chosen.port)],
+        [(app, chosen.port)],
         lambda urls: print("practice Ollama listening on", urls[0], flush=True),
     )
 

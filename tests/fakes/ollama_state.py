@@ -1,58 +1,48 @@
-"""What a practice Ollama has installed and loaded, and the rules of keep_alive.
+"""What a practice Ollama has installed; what it has loaded is in `ollama_memory.py`.
 
-Endpoints and tests share one `OllamaState`. Expiry is looked at when someone
-looks, not by a timer; a model in use never expires.
+Endpoints and tests share one `OllamaState`. Blobs follow the tags: a blob goes with
+the last manifest that names it.
 """
 
-import asyncio
-import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from tests.fakes.neighbour import NeighbourState, Refusal
-from tests.fakes.ollama_models import LIBRARY, PracticeModel, full_name, make_model
+from tests.fakes.neighbour import Refusal
+from tests.fakes.ollama_blobs import BlobFolder
+from tests.fakes.ollama_catalogue import Catalogue
+from tests.fakes.ollama_manifests import manifest_of
+from tests.fakes.ollama_memory import MemoryState
+from tests.fakes.ollama_models import PracticeModel, full_name
 
-FOREVER = timedelta(days=292 * 365)  # Go's longest duration, as the real one shows
-DEFAULT_CONTEXT = 4096
-UNLOAD_DELAY = timedelta(seconds=0.05)  # VRAM is freed after the answer, not before
-GO_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
-GO_PIECE = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h)")
-
-
-@dataclass(kw_only=True)
-class Loaded:
-    """A model in memory; `users` counts the requests it is answering."""
-
-    model: PracticeModel
-    context_length: int
-    expires_at: datetime
-    users: int = 0
+PRUNE_GRACE_SECONDS = 3600  # of modern versions; older ones prune at once
 
 
 @dataclass(kw_only=True)
-class OllamaState(NeighbourState):
+class OllamaState(MemoryState):
     """The settings, the models and the record of one practice Ollama."""
 
-    version: str = "0.33.0"
-    load_seconds: float = 0
-    vram_share: float = 1.0  # 0: all in RAM, between: partly on the GPU
-    tick_seconds: float = 0.01  # between two progress lines of a pull
-    models: dict[str, PracticeModel] = field(default_factory=dict)
-    library: set[str] = field(default_factory=lambda: set(LIBRARY))
-    memory: dict[str, Loaded] = field(default_factory=dict)
+    settings: ClassVar[tuple[str, ...]] = (
+        *MemoryState.settings,
+        *("tick_seconds", "bytes_per_second", "no_prune", "prune_grace_seconds"),
+    )
 
-    @property
-    def is_modern(self) -> bool:
-        """Whether this version names capabilities in its lists."""
-        major, minor, *_ = [*map(int, re.findall(r"\d+", self.version)), 0, 0]
-        return (major, minor) >= (0, 30)
+    tick_seconds: float = 0.01  # between two progress lines of a pull
+    bytes_per_second: float = 0  # of pulls; 0: four ticks for every big layer
+    no_prune: bool = False  # OLLAMA_NOPRUNE
+    prune_grace_seconds: float | None = None  # None: as this version has it
+    models: dict[str, PracticeModel] = field(default_factory=dict)
+    library: Catalogue = field(default_factory=Catalogue)
+    folder: BlobFolder = field(default_factory=BlobFolder)
 
     def started(self) -> None:
         super().started()
-        self.memory.clear()
+        if not self.no_prune:
+            self.folder.prune(keep=self._named(), older_than_seconds=self._grace())
+
+    def _grace(self) -> float:
+        if self.prune_grace_seconds is not None:
+            return self.prune_grace_seconds
+        return PRUNE_GRACE_SECONDS if self.is_modern else 0
 
     def model_names(self) -> list[str]:
         return [model.name for model in self.newest_first()]
@@ -62,10 +52,42 @@ class OllamaState(NeighbourState):
         return newest[::-1]
 
     def add_model(self, name: str) -> None:
-        self.models[full_name(name).lower()] = make_model(name)
+        model = self.library.make(name)
+        self.folder.put(manifest_of(model).blobs)
+        self.models[model.key] = model
 
     def remove_model(self, name: str) -> None:
-        self.models.pop(full_name(name).lower(), None)
+        """Take the tag away and the blobs that no other tag names."""
+        model = self.models.pop(full_name(name).lower(), None)
+        if model is not None:
+            self._drop_unnamed(model)
+
+    def install(self, model: PracticeModel) -> bool:
+        """Write the manifest; true when layers of an older version went for it."""
+        old = self.models.get(model.key)
+        self.models[model.key] = model
+        if old is None or self.no_prune:
+            return False
+        return self._drop_unnamed(old)
+
+    def _drop_unnamed(self, model: PracticeModel) -> bool:
+        unnamed = {blob.digest for blob in manifest_of(model).blobs} - self._named()
+        self.folder.drop(unnamed)
+        return bool(unnamed)
+
+    def _named(self) -> set[str]:
+        """The digests that the manifests here name."""
+        manifests = map(manifest_of, self.models.values())
+        return {blob.digest for manifest in manifests for blob in manifest.blobs}
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "bytes_per_second": self.bytes_per_second,
+            "partials": self.folder.partials(),
+            "fetched_bytes": dict(self.folder.fetched_bytes),
+            "loads": dict(self.loads),
+            "loaded": [entry.model.name for entry in self.loaded()],
+        }
 
     def find(self, name: str) -> PracticeModel:
         """Return the installed model; names compare without regard to case."""
@@ -74,72 +96,11 @@ class OllamaState(NeighbourState):
             raise Refusal(404, f"model '{name}' not found")
         return model
 
-    def loaded(self) -> list[Loaded]:
-        """Return what is in memory now, the longest remaining first."""
-        now = datetime.now(UTC)
-        for name, entry in list(self.memory.items()):
-            if not entry.users and entry.expires_at <= now:
-                del self.memory[name]
-        return sorted(self.memory.values(), key=lambda entry: -_stamp(entry.expires_at))
-
-    @asynccontextmanager
-    async def in_use(
-        self, model: PracticeModel, keep_alive: timedelta, context: int | None = None
-    ) -> AsyncIterator[None]:
-        """Hold the model in memory during a request, loading it when needed."""
-        await self._load(model, min(context or DEFAULT_CONTEXT, model.context_length))
-        entry = self.memory[model.name]
-        entry.users += 1
-        try:
-            yield
-        finally:
-            entry.users -= 1
-            self.keep(entry, keep_alive)
-
-    def keep(self, entry: Loaded, keep_alive: timedelta) -> None:
-        """Set when the model leaves, counted from now; zero leaves a little later."""
-        entry.expires_at = datetime.now(UTC) + max(keep_alive, UNLOAD_DELAY)
-
-    async def _load(self, model: PracticeModel, context: int) -> None:
-        self.loaded()
-        entry = self.memory.get(model.name)
-        if entry and entry.context_length == context:
-            return
-        # A new num_ctx reloads the runner, as expensive as the first time.
-        await asyncio.sleep(self.load_seconds)
-        users = entry.users if entry else 0
-        self.memory[model.name] = Loaded(
-            model=model,
-            context_length=context,
-            expires_at=datetime.now(UTC) + parse_keep_alive(None),
-            users=users,
-        )
-
-
-def parse_keep_alive(given: Any) -> timedelta:
-    """Return how long a model stays: seconds or a Go duration, negative for ever."""
-    if given is None:
-        return timedelta(minutes=5)
-    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
-        raise Refusal(400, f"Unsupported type: '{type(given).__name__}'")
-    seconds = go_seconds(given) if isinstance(given, str) else float(given)
-    longest = FOREVER.total_seconds()
-    return FOREVER if seconds < 0 else timedelta(seconds=min(seconds, longest))
-
-
-def go_seconds(text: str) -> float:
-    """Return the seconds of a Go duration such as `1h30m`, or refuse it as Go does."""
-    sign = -1 if text.startswith("-") else 1
-    bare = text.lstrip("+-")
-    if bare == "0":
-        return 0
-    pieces = GO_PIECE.findall(bare)
-    if not pieces or "".join(map("".join, pieces)) != bare:
-        unitless = bare.replace(".", "", 1).isdigit()
-        complaint = "missing unit in duration" if unitless else "invalid duration"
-        raise Refusal(400, f'time: {complaint} "{text}"')
-    return sign * sum(float(number) * GO_UNITS[unit] for number, unit in pieces)
-
-
-def _stamp(moment: datetime) -> float:
-    return moment.timestamp()
+    def refuse_what_it_cannot(
+        self, model: PracticeModel, body: dict[str, Any], verb: str
+    ) -> None:
+        if "completion" not in model.capabilities:
+            raise Refusal(400, f'"{model.name}" does not support {verb}')
+        if body.get("tools") and "tools" not in model.capabilities:
+            full = f"registry.ollama.ai/library/{model.name}"
+            raise Refusal(400, f"{full} does not support tools")

@@ -1,23 +1,21 @@
-"""The read, pull and delete endpoints of the practice Ollama.
+"""The read and delete endpoints of the practice Ollama.
 
-Shapes and line order are those of the real server. Pulling is
-simple here: two layers, a few progress lines, then the model is installed.
+Shapes and order are those of the real server; `ollama_pull.py` installs.
 """
 
-import asyncio
-import hashlib
-from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.faults import FaultKind
 from tests.fakes.neighbour import Refusal
-from tests.fakes.ollama_models import NAME, PracticeModel, full_name, make_model
-from tests.fakes.ollama_state import Loaded, OllamaState
-from tests.fakes.ollama_wire import json_answer, model_name, ndjson, read_body
-from tests.fakes.streams import LineStream
-
-NO_SUCH_MANIFEST = "pull model manifest: file does not exist"
+from tests.fakes.ollama_manifests import manifest_of
+from tests.fakes.ollama_memory import Loaded
+from tests.fakes.ollama_models import NAME
+from tests.fakes.ollama_shapes import details_of, show_answer, tag_row
+from tests.fakes.ollama_state import OllamaState
+from tests.fakes.ollama_wire import json_answer, model_name, read_body
+from tests.fakes.streams import FAULT
 
 
 class Store:
@@ -37,7 +35,12 @@ class Store:
 
     async def tags(self, request: web.Request) -> web.Response:
         modern = self.state.is_modern
-        rows = [model.as_tag(modern=modern) for model in self.state.newest_first()]
+        fault = request.get(FAULT)
+        lies = fault is not None and fault.kind is FaultKind.LYING_DIGEST
+        rows = [
+            tag_row(model, modern=modern, lies=lies)
+            for model in self.state.newest_first()
+        ]
         return json_answer({"models": rows})
 
     async def ps(self, request: web.Request) -> web.Response:
@@ -50,7 +53,8 @@ class Store:
         if not name:
             raise Refusal(400, "model is required")
         model = self.state.find(name)
-        return json_answer(model.as_show(verbose=bool(body.get("verbose"))))
+        verbose, modern = bool(body.get("verbose")), self.state.is_modern
+        return json_answer(show_answer(model, verbose=verbose, modern=modern))
 
     async def delete(self, request: web.Request) -> web.Response:
         name = model_name(await read_body(request))
@@ -60,59 +64,16 @@ class Store:
         self.state.remove_model(name)
         return web.Response()
 
-    async def pull(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request)
-        name = model_name(body)
-        if not NAME.match(name):
-            raise Refusal(400, "invalid model name")
-        if body.get("stream", True):
-            return await self._pull_stream(request, name)
-        if full_name(name) not in self.state.library:
-            raise Refusal(500, NO_SUCH_MANIFEST)
-        self.state.add_model(name)
-        return json_answer({"status": "success"})
-
-    async def _pull_stream(self, request: web.Request, name: str) -> web.StreamResponse:
-        stream = LineStream(request, "application/x-ndjson")
-        await stream.open()
-        await stream.send(ndjson({"status": "pulling manifest"}))
-        # The manifest line goes out before the registry is asked: still HTTP 200.
-        if full_name(name) not in self.state.library:
-            return await stream.end(ndjson({"error": NO_SUCH_MANIFEST}))
-        have = full_name(name).lower() in self.state.models
-        for line in _layers(make_model(name), have=have):
-            await asyncio.sleep(self.state.tick_seconds)
-            await stream.send_token(ndjson(line))
-        await stream.send(ndjson({"status": "verifying sha256 digest"}))
-        await stream.send(ndjson({"status": "writing manifest"}))
-        self.state.add_model(name)
-        return await stream.end(ndjson({"status": "success"}))
-
     def _running(self, entry: Loaded) -> dict[str, Any]:
         model = entry.model
-        size = model.size_bytes + 131_072 * entry.context_length
+        size = entry.size_bytes
         return {
             "name": model.name,
             "model": model.name,
             "size": size,
-            "digest": model.digest,
-            "details": model.details(),
+            "digest": manifest_of(model).digest,
+            "details": details_of(model),
             "expires_at": entry.expires_at.isoformat(),
             "size_vram": int(size * self.state.vram_share),
             "context_length": entry.context_length,
         }
-
-
-def _layers(model: PracticeModel, *, have: bool) -> Iterator[dict[str, Any]]:
-    template = 1429
-    for part, total in (("model", model.size_bytes - template), ("template", template)):
-        digest = hashlib.sha256(f"{model.name}/{part}".encode()).hexdigest()
-        line = {
-            "status": f"pulling {digest[:12]}",
-            "digest": f"sha256:{digest}",
-            "total": total,
-        }
-        if not have and part == "model":
-            yield line  # nothing yet: `completed` is omitted when it is zero
-            yield from ({**line, "completed": total * n // 4} for n in range(1, 4))
-        yield {**line, "completed": total}

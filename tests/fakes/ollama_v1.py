@@ -5,26 +5,38 @@ max_completion_tokens).
 """
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.faults import Fault
 from tests.fakes.neighbour import Refusal
 from tests.fakes.ollama_models import PracticeModel
-from tests.fakes.ollama_state import OllamaState, parse_keep_alive
-from tests.fakes.ollama_wire import field_of, json_answer, read_body
+from tests.fakes.ollama_state import OllamaState
+from tests.fakes.ollama_wire import (
+    field_of,
+    json_answer,
+    read_body,
+    v1_error,
+    words_of,
+)
 from tests.fakes.openai_shapes import (
     DONE,
     EVENT_STREAM,
+    as_json,
+    called,
     embedding_rows,
     embedding_usage,
     event,
     prompt_in,
     said_in,
     usage,
+    wants_json,
     wants_usage,
 )
 from tests.fakes.streams import LineStream
+from tests.fakes.tool_calls import calls_for
 from tests.fakes.words import Answer, answer
 
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "ultra", "max")
@@ -60,7 +72,7 @@ class OpenAISide:
     async def embeddings(self, request: web.Request) -> web.Response:
         body = await read_body(request)
         model = self.state.find(field_of(body, "model", str, ""))
-        async with self.state.in_use(model, parse_keep_alive(None)):
+        async with self.state.in_use(model, None):
             return json_answer(
                 {
                     "object": "list",
@@ -72,11 +84,7 @@ class OpenAISide:
 
     def _find(self, body: dict[str, Any], verb: str) -> PracticeModel:
         model = self.state.find(field_of(body, "model", str, ""))
-        if "completion" not in model.capabilities:
-            raise Refusal(400, f'"{model.name}" does not support {verb}')
-        if body.get("tools") and "tools" not in model.capabilities:
-            full = f"registry.ollama.ai/library/{model.name}"
-            raise Refusal(400, f"{full} does not support tools")
+        self.state.refuse_what_it_cannot(model, body, verb)
         return model
 
     async def _run(
@@ -90,8 +98,12 @@ class OpenAISide:
         limit = field_of(body, "max_tokens", int, None)
         length = self.state.answer_tokens
         said = answer(prompt, limit=limit, length=length, thinks=thinks)
+        if calls := calls_for(body, prompt):
+            said = called(said, calls)
+        elif wants_json(body):
+            said = as_json(said)
         model = self.state.find(body["model"])
-        async with self.state.in_use(model, parse_keep_alive(None)):
+        async with self.state.in_use(model, None):
             if body.get("stream"):
                 return await self._stream(request, body, shape, said)
             await self.state.pace(said.completion_tokens)
@@ -100,14 +112,12 @@ class OpenAISide:
     async def _stream(
         self, request: web.Request, body: dict[str, Any], shape: "_Chat", said: Answer
     ) -> web.StreamResponse:
-        stream = LineStream(request, EVENT_STREAM)
-        thoughts = [(word, True) for word in said.thinking]
-        words = [*thoughts, *((word, False) for word in said.tokens)]
-        for place, (word, is_thought) in enumerate(words):
+        stream = LineStream(request, EVENT_STREAM, _error_event)
+        for place, chunk in enumerate(shape.chunks(said)):
             await self.state.pace()
             if not place:
+                shape.start(chunk)
                 await stream.open()
-            chunk = shape.chunk(word, is_first=not place, is_thought=is_thought)
             await stream.send_token(event(chunk))
         last = [event(shape.finish(said.finish_reason))]
         if wants_usage(body):
@@ -135,18 +145,33 @@ class _Chat:
         self.chunk_head = {**self.head, "object": self.chunk_object}
 
     def whole(self, said: Answer) -> dict[str, Any]:
-        message = {"role": "assistant", "content": said.text}
+        message: dict[str, Any] = {"role": "assistant", "content": said.text}
         if said.thinking:
             message["reasoning"] = "".join(said.thinking)
+        if said.calls:
+            message["tool_calls"] = _calls(said)
         return self._whole({"message": message}, said)
 
-    def chunk(self, word: str, *, is_first: bool, is_thought: bool) -> dict[str, Any]:
-        delta = {"role": "assistant"} if is_first else {}
-        if is_thought:
-            delta.update(content="", reasoning=word)
-        else:
-            delta["content"] = word
+    def chunks(self, said: Answer) -> Iterator[dict[str, Any]]:
+        """One a token, made as it is sent: a long answer costs nothing beforehand."""
+        for word in said.thinking:
+            yield self.chunk(word, is_thought=True)
+        for word in said.tokens:
+            yield self.chunk(word, is_thought=False)
+        if said.calls:
+            yield self.chunk_of_calls(said)
+
+    def chunk(self, word: str, *, is_thought: bool) -> dict[str, Any]:
+        delta = {"content": "", "reasoning": word} if is_thought else {"content": word}
         return self._chunk({"delta": delta}, None)
+
+    def chunk_of_calls(self, said: Answer) -> dict[str, Any]:
+        return self._chunk({"delta": {"content": "", "tool_calls": _calls(said)}}, None)
+
+    def start(self, first: dict[str, Any]) -> None:
+        """Only the first chunk names the role."""
+        choice = first["choices"][0]
+        choice["delta"] = {"role": "assistant", **choice["delta"]}
 
     def finish(self, reason: str) -> dict[str, Any]:
         return self._chunk({"delta": {}}, reason)
@@ -169,11 +194,22 @@ class _Text(_Chat):
     def whole(self, said: Answer) -> dict[str, Any]:
         return self._whole({"text": said.text}, said)
 
-    def chunk(self, word: str, *, is_first: bool, is_thought: bool) -> dict[str, Any]:
+    def chunk(self, word: str, *, is_thought: bool) -> dict[str, Any]:
         return self._chunk({"text": word}, None)
+
+    def start(self, first: dict[str, Any]) -> None:
+        """No chunk of these has a role."""
 
     def finish(self, reason: str) -> dict[str, Any]:
         return self._chunk({"text": ""}, reason)
+
+
+def _calls(said: Answer) -> list[dict[str, Any]]:
+    return [call.openai(place) for place, call in enumerate(said.calls)]
+
+
+def _error_event(fault: Fault) -> bytes:
+    return event(v1_error(Refusal(500, words_of(fault))))
 
 
 def _row(model: PracticeModel) -> dict[str, Any]:

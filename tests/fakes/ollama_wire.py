@@ -10,6 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.fakes.faults import Fault, FaultKind
 from tests.fakes.neighbour import Refusal
 
 PLAIN = {"Content-Type": "text/plain"}
@@ -23,6 +24,17 @@ GO_WORDS: dict[type[object], str] = {
 # Two spaces, as in the original.
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 CRASHED = "llama-server process no longer running: -1 error: out of memory"
+NO_SUCH_MANIFEST = "pull model manifest: file does not exist"
+NO_MLX = "this model requires MLX support, but the MLX runtime is not available"
+BLOB = "/usr/share/ollama/.ollama/models/blobs/sha256-6a0746a1ec1aef3e7ec53868f220ff6e"
+SIGN_IN = "https://ollama.com/connect?name=practice"
+ERROR_TEXTS = {
+    FaultKind.CRASH: CRASHED,
+    FaultKind.NO_MANIFEST: NO_SUCH_MANIFEST,
+    FaultKind.ACCESS_DENIED: "unauthorized: access denied",
+    FaultKind.DISK_FULL: f"write {BLOB}-partial: no space left on device",
+    FaultKind.MAX_RETRIES: "max retries exceeded: unexpected EOF",
+}
 
 
 class OllamaDialect:
@@ -30,14 +42,11 @@ class OllamaDialect:
 
     def refuse(self, request: web.Request, refusal: Refusal) -> web.Response:
         if not request.path.startswith("/v1/"):
-            return json_answer({"error": refusal.message}, refusal.status)
-        error = {
-            "message": refusal.message,
-            "type": V1_KINDS.get(refusal.status, "api_error"),
-            "param": None,
-            "code": None,
-        }
-        return json_answer({"error": error}, refusal.status)
+            body = {"error": refusal.message}
+            if refusal.status == 401:
+                body["signin_url"] = SIGN_IN
+            return json_answer(body, refusal.status)
+        return json_answer(v1_error(refusal), refusal.status)
 
     def fault(self, request: web.Request, status: int, model: str) -> web.Response:
         messages = {404: f"model '{model}' not found", 500: CRASHED, 503: BUSY}
@@ -65,6 +74,26 @@ def ndjson(content: dict[str, Any]) -> bytes:
     return (
         json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
     )
+
+
+def v1_error(refusal: Refusal) -> dict[str, Any]:
+    """Return a refusal as the OpenAI side words it, as a body or as an event."""
+    error = {
+        "message": refusal.message,
+        "type": V1_KINDS.get(refusal.status, "api_error"),
+        "param": None,
+        "code": None,
+    }
+    return {"error": error}
+
+
+def words_of(fault: Fault) -> str:
+    """Return what Ollama says when this goes wrong after its 200."""
+    return ERROR_TEXTS[fault.kind]
+
+
+def error_line(fault: Fault) -> bytes:
+    return ndjson({"error": words_of(fault)})
 
 
 async def read_body(request: web.Request) -> dict[str, Any]:

@@ -14,12 +14,15 @@ from tests.fakes.neighbour import Refusal
 from tests.fakes.openai_shapes import (
     DONE,
     EVENT_STREAM,
+    as_json,
+    called,
     embedding_rows,
     embedding_usage,
     event,
     prompt_in,
     said_in,
     usage,
+    wants_json,
     wants_usage,
 )
 from tests.fakes.openai_state import OpenAIState
@@ -31,6 +34,7 @@ from tests.fakes.openai_wire import (
     wrong_type,
 )
 from tests.fakes.streams import LineStream
+from tests.fakes.tool_calls import calls_for
 from tests.fakes.words import Answer, answer
 
 
@@ -53,6 +57,7 @@ class Answers:
                 "Cannot apply chat template to an empty conversation. "
                 "Provide at least one message.",
             )
+        self._refuse_what_it_cannot(body)
         return await self._run(request, body, said_in(body["messages"]), is_chat=True)
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
@@ -79,16 +84,38 @@ class Answers:
                 "Stream options can only be defined when `stream=True`.",
             )
 
+    def _refuse_what_it_cannot(self, body: dict[str, Any]) -> None:
+        roles = [m.get("role") for m in body["messages"] if isinstance(m, dict)]
+        if "system" in roles and not self.state.system_role:
+            raise Refusal(400, "System role not supported")
+        if body.get("tools") and self.state.tools == "refused":
+            raise Refusal(
+                400,
+                '"auto" tool choice requires --enable-auto-tool-choice and '
+                "--tool-call-parser to be set",
+            )
+
     async def _run(
         self, request: web.Request, body: dict[str, Any], prompt: str, *, is_chat: bool
     ) -> web.StreamResponse:
         limit = limit_of(body)
         said = answer(prompt, limit=limit, length=self.state.answer_tokens)
         self._check_length(said, limit)
+        self.state.prompt_tokens += said.prompt_tokens
         if body.get("stream"):
             return await self._stream(request, body, said, is_chat)
+        said = self._as_asked(body, prompt, said)
         await self.state.pace(said.completion_tokens)
+        self.state.generated_tokens += said.completion_tokens
         return json_answer(self._chat(said) if is_chat else self._text(said))
+
+    def _as_asked(self, body: dict[str, Any], prompt: str, said: Answer) -> Answer:
+        may_call = self.state.tools == "called"
+        if may_call and (calls := calls_for(body, prompt)):
+            return called(said, calls)
+        if wants_json(body):
+            return as_json(said, valid=self.state.valid_json)
+        return said
 
     def _check_length(self, said: Answer, limit: int | None) -> None:
         longest = self.state.max_model_len
@@ -120,6 +147,7 @@ class Answers:
             await stream.send(event(_role_chunk(head)))
         for place, word in enumerate(said.tokens, start=1):
             await self.state.pace()
+            self.state.generated_tokens += 1
             reason = said.finish_reason if place == len(said.tokens) else None
             chunk = _chat_chunk if is_chat else _text_chunk
             await stream.send_token(event(chunk(head, word, reason)))
@@ -131,9 +159,16 @@ class Answers:
         return await stream.end(*last, DONE)
 
     def _chat(self, said: Answer) -> dict[str, Any]:
-        message = {"role": "assistant", "content": said.text, "refusal": None}
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": said.text,
+            "refusal": None,
+        }
         for name in ("annotations", "audio", "function_call", "reasoning"):
             message[name] = None
+        if said.calls:
+            message["content"] = None
+            message["tool_calls"] = [c.openai(n) for n, c in enumerate(said.calls)]
         return self._whole("chatcmpl", "chat.completion", {"message": message}, said)
 
     def _text(self, said: Answer) -> dict[str, Any]:
@@ -179,7 +214,7 @@ class Answers:
             "object": "model",
             "created": int(time.time()),
             "owned_by": "vllm",
-            "root": f"/models/{self.state.served[0]}",
+            "root": self.state.root or f"/models/{self.state.served[0]}",
             "parent": None,
             "max_model_len": self.state.max_model_len,
             "permission": [_permission(name)],

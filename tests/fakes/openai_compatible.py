@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.fakes.control import add_control_routes
 from tests.fakes.neighbour import Handler, build_application
 from tests.fakes.openai_answers import Answers
+from tests.fakes.openai_metrics import PROMETHEUS, exposition
 from tests.fakes.openai_state import DEFAULT_MODEL, OpenAIState
 from tests.fakes.openai_wire import VllmDialect, json_answer, wrong_key
 from tests.fakes.server import run_until_stopped
@@ -31,10 +32,14 @@ def build_openai_compatible(state: OpenAIState) -> web.Application:
     async def version(request: web.Request) -> web.Response:
         return json_answer({"version": state.version})
 
+    async def metrics(request: web.Request) -> web.Response:
+        return web.Response(text=exposition(state), headers=PROMETHEUS)
+
     add = app.router
     for path in ("/health", "/ping"):
         add.add_get(path, health, allow_head=False)
     add.add_get("/version", version, allow_head=False)
+    add.add_get("/metrics", metrics, allow_head=False)
     add.add_get("/v1/models", answers.models, allow_head=False)
     add.add_post("/v1/chat/completions", answers.chat)
     add.add_post("/v1/completions", answers.completions)

@@ -7,8 +7,10 @@ differ (ids, the finish chunk, errors) each fake writes its own.
 import base64
 import json
 import struct
+from dataclasses import replace
 from typing import Any
 
+from tests.fakes.tool_calls import ToolCall
 from tests.fakes.words import Answer, count_tokens, embedding
 
 EVENT_STREAM = "text/event-stream"
@@ -32,6 +34,21 @@ def usage(answer: Answer) -> dict[str, Any]:
 def wants_usage(body: dict[str, Any]) -> bool:
     options = body.get("stream_options")
     return isinstance(options, dict) and bool(options.get("include_usage"))
+
+
+def wants_json(body: dict[str, Any]) -> bool:
+    wanted = body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") == "json_object"
+
+
+def as_json(said: Answer, *, valid: bool = True) -> Answer:
+    """The answer as an object, or as one that lacks its end."""
+    words = ('{"ok"', ": true", "}")
+    return replace(said, tokens=words if valid else words[:2], finish_reason="stop")
+
+
+def called(said: Answer, calls: tuple[ToolCall, ...]) -> Answer:
+    return replace(said, tokens=(), calls=calls, finish_reason="tool_calls")
 
 
 def said_in(messages: list[Any]) -> str:

@@ -40,11 +40,12 @@ class PracticeServer(Generic[State]):
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
-    def start(self) -> None:
-        """Listen; after a stop on the same port again. Does nothing while it runs."""
+    def start(self, listener: socket.socket | None = None) -> None:
+        """Listen; after a stop on the same port again. Does nothing while it runs.
+        `listener` is a socket that somebody has opened before."""
         if self._thread is not None:
             return
-        listener = listen(self._port)
+        listener = listener or listen(self._port)
         self._port = listener.getsockname()[1]
         ready = threading.Event()
         self._thread = threading.Thread(

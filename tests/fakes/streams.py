@@ -5,6 +5,7 @@ of its request and plays it at the promised token. It knows no vendor's shape.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import NoReturn
 
 from aiohttp import web
@@ -12,6 +13,7 @@ from aiohttp import web
 from tests.fakes.faults import Fault, FaultKind
 
 FAULT = web.RequestKey("fault", Fault)
+GARBAGE_LINE = b'\xff{"status": 7,, <html>\n'
 
 
 class CutShort(Exception):
@@ -25,9 +27,16 @@ class CutShort(Exception):
 class LineStream:
     """A chunked answer of lines, with the planned fault of its request."""
 
-    def __init__(self, request: web.Request, content_type: str) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        content_type: str,
+        complain: Callable[[Fault], bytes] | None = None,
+    ) -> None:
+        """`complain` makes the vendor's error line of a fault that is one."""
         fault = request.get(FAULT)
         self._request = request
+        self._complain = complain
         self._fault = fault if fault and fault.is_mid_stream else None
         self._tokens = 0
         self.response = web.StreamResponse(headers={"Content-Type": content_type})
@@ -40,18 +49,34 @@ class LineStream:
 
     async def send_token(self, line: bytes) -> None:
         if self._fault and self._tokens >= self._fault.amount:
-            await break_off(self._request, self.response, self._fault, line)
+            await self._strike(self._fault, line)
         self._tokens += 1
         await self.response.write(line)
 
     async def end(self, *lines: bytes) -> web.StreamResponse:
         # A short answer must not escape its fault, so the last lines pay for it.
         if self._fault:
-            await break_off(self._request, self.response, self._fault, lines[0])
+            await self._strike(self._fault, lines[0])
         for line in lines:
             await self.response.write(line)
         await self.response.write_eof()
         return self.response
+
+    async def _strike(self, fault: Fault, line: bytes) -> None:
+        if fault.kind is FaultKind.GARBAGE_LINE:
+            self._fault = None  # once; the rest is as it should be
+            await self.response.write(GARBAGE_LINE)
+        elif fault.kind is FaultKind.END_EARLY:
+            await self._leave()
+        elif fault.is_error_line and self._complain:
+            await self.response.write(self._complain(fault))
+            await self._leave()
+        else:
+            await break_off(self._request, self.response, fault, line)
+
+    async def _leave(self) -> NoReturn:
+        await self.response.write_eof()
+        raise CutShort(self.response)
 
 
 async def break_off(

@@ -4,9 +4,12 @@ Every fake takes its answers here. One word is one token and the words depend
 only on the prompt, so a test can foretell text and usage to the last token.
 """
 
+import functools
 import hashlib
 import random
 from dataclasses import dataclass
+
+from tests.fakes.tool_calls import ToolCall
 
 SPOKEN = (
     "las rzeka światło łódź żaba źródło gęś dzień noc śnieg chleb sól "
@@ -26,6 +29,7 @@ class Answer:
     thinking: tuple[str, ...]
     tokens: tuple[str, ...]
     finish_reason: str
+    calls: tuple[ToolCall, ...] = ()  # of tools, instead of words
 
     @property
     def text(self) -> str:
@@ -33,7 +37,7 @@ class Answer:
 
     @property
     def completion_tokens(self) -> int:
-        return len(self.thinking) + len(self.tokens)
+        return len(self.thinking) + len(self.tokens) + len(self.calls)
 
 
 def count_tokens(text: str) -> int:
@@ -41,6 +45,7 @@ def count_tokens(text: str) -> int:
     return len(text.split())
 
 
+@functools.lru_cache(maxsize=64)  # many clients with one prompt
 def answer(
     prompt: str, *, limit: int | None, length: int | None, thinks: bool = False
 ) -> Answer:

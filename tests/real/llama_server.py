@@ -16,11 +16,12 @@ import tempfile
 import threading
 from pathlib import Path
 from typing import IO, Any
+from urllib.request import urlopen
 
 from tests.fakes.server import PARENT_PIPE, watch_parent
 
 MODEL = "tiny-practice"
-START_SECONDS = 30
+START_SECONDS = 120  # two on a machine with nothing else to do
 STOP_SECONDS = 10
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -30,9 +31,10 @@ class RealLlamaServer:
 
     model = MODEL
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *options: str) -> None:
         self.url = ""
         self._port = port
+        self._options = options
         self._process: subprocess.Popen[str] | None = None
         self._parent_pipe: int | None = None
 
@@ -41,7 +43,14 @@ class RealLlamaServer:
         theirs, self._parent_pipe = os.pipe()
         with tempfile.TemporaryFile("w+", encoding="utf-8") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", __name__, "--port", str(self._port)],
+                [
+                    sys.executable,
+                    "-m",
+                    __name__,
+                    "--port",
+                    str(self._port),
+                    *self._options,
+                ],
                 cwd=CHECKOUT,
                 env={**os.environ, PARENT_PIPE: str(theirs)},
                 pass_fds=(theirs,),
@@ -55,6 +64,19 @@ class RealLlamaServer:
                 self.stop()
                 log.seek(0)
                 raise RuntimeError(f"The llama.cpp server did not start:\n{log.read()}")
+
+    def kill(self) -> None:
+        """kill -9, as by the machine; `stop` then tidies up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def figure(self, name: str) -> float:
+        """One number of its /metrics."""
+        with urlopen(f"{self.url}/metrics") as answer:
+            lines = answer.read().decode().splitlines()
+        (found,) = [line for line in lines if line.startswith(f"llamacpp:{name} ")]
+        return float(found.split()[1])
 
     def stop(self) -> None:
         """End the process and wait for it. Does nothing when it is stopped."""
@@ -81,19 +103,22 @@ def _first_line(process: subprocess.Popen[str]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="A real llama.cpp, a tiny model.")
     parser.add_argument("--port", type=int, default=8002, help="0 takes a free one")
+    parser.add_argument("--embeddings", action="store_true", help="and nothing else")
     chosen = parser.parse_args()
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     watch_parent(stop.set)
     with tempfile.TemporaryDirectory(prefix="tiny-gguf-") as folder:
-        server = _serve(Path(folder) / f"{MODEL}.gguf", chosen.port)
+        server = _serve(
+            Path(folder) / f"{MODEL}.gguf", chosen.port, embeds=chosen.embeddings
+        )
         print(server.listening_address, flush=True)
         stop.wait()
         del server
 
 
-def _serve(path: Path, port: int) -> Any:
+def _serve(path: Path, port: int, *, embeds: bool) -> Any:
     # Both are test-only packages; who only imports the fixture may lack them.
     import xllamacpp
 
@@ -109,6 +134,9 @@ def _serve(path: Path, port: int) -> Any:
     settings.n_ctx = 2 * CONTEXT_LENGTH  # n_ctx is shared among the slots
     settings.cpuparams.n_threads = 1
     settings.offline = True
+    settings.embedding = embeds
+    if embeds:
+        settings.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     settings.endpoint_metrics = settings.endpoint_slots = True
     return xllamacpp.Server(settings)
 
