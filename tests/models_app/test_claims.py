@@ -10,7 +10,8 @@ from django.utils import translation
 
 from models_app.choices import OperationStatus, PendingPhase
 from models_app.models import Operation
-from models_app.services import claims, operations, probe, work
+from models_app.schemas.operations import operation_payload
+from models_app.services import claims, operations, probe, turns, work
 from tests.factories import OperationFactory
 from tests.threads import at_once, in_thread
 from venom_site.lib.errors import VenomError
@@ -123,7 +124,7 @@ def test_an_end_wakes_as_many_as_there_is_room_for():
     waiting = [OperationFactory() for _ in range(5)]
 
     claims._write_ending(ended, None)
-    claims._wake_same_type(ended.operation)
+    turns.wake_others(ended.operation)
 
     sent = Operation.objects.pending().filter(dispatched_at__isnull=False)
     assert {row.pk for row in sent} == {row.pk for row in waiting[:3]}
@@ -200,3 +201,119 @@ def test_a_paused_probe_goes_on_behind_its_last_step(actor):
     lines = list(ended.lines.values_list("line", flat=True))
     assert lines.count("Step 1 of 3.") == 1
     assert lines[-1] == "Completed."
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("remove", "activate"), ("activate", "remove"), ("load", "remove")],
+)
+def test_removing_a_model_and_bringing_it_into_memory_wait_for_each_other(
+    first, second
+):
+    model = {"provider": "ollama", "params": {}}
+    running = OperationFactory(operation_type=first, model_name="gemma3:4b", **model)
+    waiting = OperationFactory(operation_type=second, model_name="Gemma3:4B", **model)
+    other = OperationFactory(operation_type=second, model_name="phi3:mini", **model)
+    taken = claims.claim(running.pk)
+
+    assert claims.claim(waiting.pk) is None
+    assert claims.claim(other.pk) is not None, "another model is free"
+
+    waiting.refresh_from_db()
+    assert waiting.phase == PendingPhase.WAITING
+    claims._write_ending(taken, None)
+    turns.wake_others(taken.operation)
+    waiting.refresh_from_db()
+    assert waiting.dispatched_at is not None
+    assert claims.claim(waiting.pk) is not None
+
+
+def test_a_removal_and_an_activation_claimed_at_once_never_both_run():
+    rows = [
+        OperationFactory(
+            operation_type=kind, model_name="gemma3:4b", provider="ollama", params={}
+        )
+        for kind in ("remove", "activate") * 2
+    ]
+
+    at_once(claims.claim, *[(row.pk,) for row in rows])
+
+    running = Operation.objects.running().values_list("operation_type", flat=True)
+    assert len(set(running)) == 1
+
+
+def test_downloads_keep_to_the_setting(settings):
+    fresh = settings.ENV.model_dump() | {"VENOM_MAX_DOWNLOADS": 3}
+    settings.ENV = type(settings.ENV).model_validate(fresh)
+    rows = [
+        OperationFactory(operation_type="install", model_name=f"m{n}:1b", params={})
+        for n in range(6)
+    ]
+
+    at_once(claims.claim, *[(row.pk,) for row in rows])
+
+    assert Operation.objects.running().count() == 3
+
+
+def test_a_download_beyond_the_cap_names_the_one_that_began_first(settings):
+    limits = {"VENOM_MAX_DOWNLOADS": 2}
+    settings.ENV = settings.ENV.model_copy(update=limits)
+    OperationFactory(running=True)  # of another type
+    first, second, third = (
+        OperationFactory(operation_type="install", model_name=f"m{n}:1b", params={})
+        for n in range(3)
+    )
+    works = [claims.claim(first.pk), claims.claim(second.pk)]
+
+    assert claims.claim(third.pk) is None
+
+    row = operations.get_operation(third.pk)
+    assert (row.phase, row.waiting_for) == ("waiting", first)
+    assert operation_payload(row)["waiting_for"] == str(first.pk)
+    assert Operation.objects.get(pk=third.pk).waiting_for_id == first.pk
+    claims._write_ending(works[0], None)
+    assert operations.get_operation(third.pk).waiting_for == second
+    assert claims.claim(third.pk) is not None
+    assert operations.get_operation(third.pk).waiting_for is None
+
+
+def test_a_download_that_nobody_has_tried_yet_waits_for_nobody():
+    OperationFactory(operation_type="install", model_name="a:1b", running=True)
+    fresh = OperationFactory(operation_type="install", model_name="b:1b")
+
+    assert operations.get_operation(fresh.pk).waiting_for is None
+
+
+def test_a_note_is_written_with_the_next_beat_and_in_order():
+    operation = OperationFactory()
+
+    def perform(taken):
+        taken.note(line="The first.", part="a")
+        wait_for(operation.pk, checkpoint={"part": "a"})
+        taken.note(line="The second.", level="warning", done=3)
+        taken.checkpoint(line="The third.", step=1)
+        taken.note(line="The last.")
+
+    claims.carry_out(operation.pk, perform)
+
+    operation.refresh_from_db()
+    assert operation.checkpoint == {"part": "a", "done": 3, "step": 1}
+    assert list(operation.lines.values_list("level", "line")) == [
+        ("info", "The first."),
+        ("warning", "The second."),
+        ("info", "The third."),
+        ("info", "The last."),
+        ("info", "Completed."),
+    ]
+
+
+def test_notes_of_a_fenced_worker_are_not_written():
+    taken = claims.claim(OperationFactory().pk)
+    claims.interrupt(taken.operation.pk, taken.token, "Lost.")
+    taken.note(line="I am still here.", step=9)
+
+    claims._write_ending(taken, None)
+
+    row = Operation.objects.get(pk=taken.operation.pk)
+    assert row.checkpoint == {}
+    assert [line.line for line in row.lines.all()] == ["Lost."]

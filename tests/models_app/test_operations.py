@@ -6,7 +6,7 @@ import pytest
 
 from models_app.choices import OperationStatus
 from models_app.models import Operation
-from models_app.services import claims, operations, probe
+from models_app.services import claims, operation_rows, operations, probe
 from tests.factories import OperationFactory
 from tests.threads import at_once
 from venom_site.lib.errors import Conflict, OperationConflict
@@ -84,7 +84,7 @@ def test_a_fenced_worker_can_no_longer_write():
         claim_token="00000000-0000-4000-8000-000000000000"
     )
 
-    assert not operations.finish(
+    assert not operation_rows.finish(
         operation.pk, operation.claim_token, OperationStatus.COMPLETED
     )
     operation.refresh_from_db()

@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from models_app.models import Operation
-from models_app.schemas import OperationOut, operation_payload
-from models_app.services import operations
+from models_app.schemas.operations import OperationOut, operation_payload
+from models_app.services import operation_rows
 from tests.factories import OperationFactory
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +88,7 @@ def test_a_wrong_query_is_400_and_says_where(api_client, query):
 
 def test_one_operation_comes_with_its_log(api_client):
     operation = OperationFactory(failed=True)
-    operations.write_log(operation.pk, "Step 1 of 2.")
+    operation_rows.write_log(operation.pk, "Step 1 of 2.")
 
     found = api_client("read").get(f"{LIST}/{operation.pk}").json()
 

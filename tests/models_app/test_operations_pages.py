@@ -7,7 +7,7 @@ import re
 import pytest
 
 from models_app.models import Operation
-from models_app.services import operations
+from models_app.services import operation_rows
 from tests.factories import OperationFactory
 
 pytestmark = pytest.mark.django_db
@@ -78,7 +78,7 @@ def test_the_list_takes_the_same_queries_however_long(
 
 def test_the_detail_shows_the_log_and_listens_to_itself_only(page_client):
     operation = OperationFactory(failed=True)
-    operations.write_log(operation.pk, "Step 1 of 5.")
+    operation_rows.write_log(operation.pk, "Step 1 of 5.")
 
     page = page_client("Viewer").get(f"/operations/{operation.pk}/").content.decode()
 
