@@ -1,11 +1,12 @@
 """The servers of DATABASE_URL and REDIS_URL, for tests that start whole roles."""
 
 import os
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import redis
+
+from tests.environment import WORKER
+from tests.own_database import own_database
 
 
 @pytest.fixture(scope="session")
@@ -20,15 +21,7 @@ def redis_url() -> str:
 @pytest.fixture(scope="module")
 def database_url():
     """A database of its own beside the one of DATABASE_URL, dropped afterwards."""
-    url = os.environ.get("DATABASE_URL", "")
-    if not url.startswith("postgres"):
-        pytest.skip("DATABASE_URL names no PostgreSQL")
-    given = urlsplit(url)
-    name = f"{given.path.strip('/')}_compose"
-    with psycopg.connect(
-        given._replace(path="/postgres").geturl(), autocommit=True
-    ) as server:
-        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        server.execute(f'CREATE DATABASE "{name}"')
-        yield given._replace(path=f"/{name}").geturl()
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with own_database(f"compose{WORKER}") as url:
+        if not url:
+            pytest.skip("DATABASE_URL names no PostgreSQL")
+        yield url

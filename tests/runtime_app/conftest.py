@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runtime_app.choices import RuntimeKind
+from runtime_app.monitoring import health
 from runtime_app.runtimes import registry
 from tests.factories import RuntimeFactory
 from venom_site.lib import events
@@ -45,6 +46,18 @@ def server_row(db, practice_openai):
         base_url=f"{practice_openai.url}/v1",
         position=100,
     )
+
+
+@pytest.fixture
+def ollama(ollama_row):
+    """The same after its first check."""
+    return health.check_runtime(ollama_row)
+
+
+@pytest.fixture
+def server(server_row):
+    """The same after its first check."""
+    return health.check_runtime(server_row)
 
 
 @pytest.fixture

@@ -13,12 +13,20 @@ from models_app.models import Operation
 from models_app.services import claims, operations
 from models_app.services.work import Cancelled, Fenced
 from runtime_app.governance.policy import policy_number
-from runtime_app.models import Activation, Runtime
+from runtime_app.models import Activation, Alert, Runtime
 from runtime_app.monitoring import health
-from runtime_app.services import activate
+from runtime_app.runtimes.registry import adapter_for
+from runtime_app.services import activate, activating, former_activation, switch
+from runtime_app.services.activation_plan import plan_for
 from runtime_app.services.active import active_payload, chip
+from tests.factories import (
+    CapabilitiesFactory,
+    InstalledModelFactory,
+    OperationFactory,
+)
 from tests.fakes.waiting import wait_until
 from venom_site.lib.errors import (
+    IncompatibleRuntime,
     InvalidBody,
     ModelNotInstalled,
     OperationConflict,
@@ -30,18 +38,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 pytest_plugins = ("tests.fakes.fixtures",)
 
 
-@pytest.fixture
-def ollama(ollama_row):
-    return health.check_runtime(ollama_row)
-
-
-@pytest.fixture
-def server(server_row):
-    return health.check_runtime(server_row)
-
-
 def carry_out(operation: Operation) -> Operation:
-    claims.carry_out(operation.pk, activate.perform_activation)
+    claims.carry_out(operation.pk, activating.perform_activation)
     return operations.get_operation(operation.pk)
 
 
@@ -68,6 +66,7 @@ def test_a_model_becomes_active_after_one_real_token(
     assert AuditEntry.objects.filter(verb="activation.commit").count() == 1
     lines = [line.line.partition(" took ")[0] for line in operation.lines.all()]
     assert lines[:3] == ["Checking", "Loading", "Confirming"]
+    assert lines[-2].startswith("gemma3:4b answers, after ")
     assert ("activation.changed", active_payload()) in published
 
 
@@ -165,7 +164,7 @@ def test_running_twice_after_a_death_behind_the_commit_leaves_one_activation(
 ):
     operation = activate.request_activation("ollama", "gemma3:4b", actor=actor)
     work = claims.claim(operation.pk)
-    activate.perform_activation(work)  # and the worker dies before it says so
+    activating.perform_activation(work)  # and the worker dies before it says so
     claims.give_back(operation.pk, work.token, "interrupted")
 
     again = carry_out(operation)
@@ -220,9 +219,9 @@ def test_a_runtime_nobody_knows_and_one_outside_the_profile(ollama, actor, setti
         activate.request_activation("ollama", "gemma3:4b", actor=actor)
 
 
-def test_only_now_can_be_chosen(ollama, actor):
+def test_only_now_and_idle_can_be_chosen(ollama, actor):
     with pytest.raises(InvalidBody) as refusal:
-        activate.request_activation("ollama", "gemma3:4b", actor=actor, when="idle")
+        activate.request_activation("ollama", "gemma3:4b", actor=actor, when="later")
     assert refusal.value.extras["errors"][0]["loc"] == "body.when"
 
 
@@ -259,7 +258,24 @@ def test_any_failure_leaves_the_former_activation_and_names_all_three(
     for part in ("gemma3:4b", "Ollama", ollama.base_url):
         assert part in operation.error
     assert active_payload()["model"] == "practice-7b"
-    assert policy_number() == before
+    assert policy_number() == before + 1, "of the alert alone"
+
+
+def test_a_failure_is_an_alert_until_the_same_model_becomes_active(
+    server, actor, practice_openai
+):
+    practice_openai.state.faults.plan("/v1/chat/completions", "status:500")
+    operation = activated(server, "practice-7b", actor)
+    alert = Alert.objects.get()
+    assert (alert.code, alert.state) == ("activation_failed", "open")
+    assert (alert.model, alert.runtime) == ("practice-7b", server.name)
+    assert alert.endpoint == server.base_url
+    assert alert.message == operation.error
+
+    activated(server, "practice-7b", actor)
+
+    alert.refresh_from_db()
+    assert (alert.state, alert.closed_by) == ("closed", "system")
 
 
 def test_a_server_that_refuses_the_token_is_not_made_active(
@@ -327,7 +343,7 @@ def test_a_worker_that_lost_its_claim_commits_nothing(ollama, actor):
     claims.give_back(operation.pk, work.token, "interrupted")
 
     with pytest.raises(Fenced):
-        activate.perform_activation(work)
+        activating.perform_activation(work)
 
     assert not Activation.objects.exists()
 
@@ -338,7 +354,7 @@ def test_a_wish_to_cancel_that_comes_before_the_commit_wins(ollama, actor):
     Operation.objects.update(cancel_requested=True)
 
     with pytest.raises(Cancelled):
-        activate.perform_activation(work)
+        activating.perform_activation(work)
 
     assert not Activation.objects.exists()
 
@@ -367,3 +383,278 @@ def test_what_has_proved_itself_is_online_even_before_the_first_health_check(
     assert payload["status"] == "online"
     assert payload["served_name"] == "gemma3:4b"
     assert payload["alias_ok"] is True
+
+
+# What leaves memory and what comes back
+
+
+def log_of(operation: Operation) -> str:
+    return "\n".join(line.line for line in operation.lines.all())
+
+
+def in_memory(practice_ollama) -> set[str]:
+    return {entry.model.name for entry in practice_ollama.state.loaded()}
+
+
+def test_the_former_model_leaves_memory_once_the_new_one_answers(
+    ollama, actor, practice_ollama
+):
+    activated(ollama, "gemma3:4b", actor)
+
+    operation = activated(ollama, "phi3:mini", actor)
+
+    assert in_memory(practice_ollama) == {"phi3:mini"}
+    assert [step.state for step in operation.steps] == ["done"] * 5
+    assert "gemma3:4b has left the memory of Ollama" in log_of(operation)
+    ollama.refresh_from_db()
+    assert [entry["name"] for entry in ollama.loaded_models] == ["phi3:mini"]
+
+
+def test_a_pinned_former_model_stays_in_memory(ollama, actor, practice_ollama):
+    InstalledModelFactory(name="gemma3:4b", pinned=True)
+    activated(ollama, "gemma3:4b", actor)
+
+    activated(ollama, "phi3:mini", actor)
+
+    assert in_memory(practice_ollama) == {"phi3:mini", "gemma3:4b"}
+    assert practice_ollama.state.memory["gemma3:4b"].expires_at.year > 2200
+
+
+def test_a_former_model_that_still_answers_does_not_hold_the_activation(
+    ollama, actor, practice_ollama, monkeypatch
+):
+    monkeypatch.setattr(former_activation, "RELEASE_SECONDS", 0.2)
+    activated(ollama, "gemma3:4b", actor)
+    practice_ollama.state.memory["gemma3:4b"].users += 1
+
+    operation = activated(ollama, "phi3:mini", actor)
+
+    assert operation.status == OperationStatus.COMPLETED
+    assert "It is still in memory after 0 s." in log_of(operation)
+
+
+def test_a_second_run_after_the_commit_still_releases_the_former_model(
+    ollama, actor, practice_ollama, monkeypatch
+):
+    activated(ollama, "gemma3:4b", actor)
+    operation = activate.request_activation("ollama", "phi3:mini", actor=actor)
+    work = claims.claim(operation.pk)
+    with monkeypatch.context() as dying:
+        dying.setattr(activating, "release", lambda *_: (_ for _ in ()).throw(OSError))
+        with pytest.raises(OSError):
+            activating.perform_activation(work)
+    claims.give_back(operation.pk, work.token, "interrupted")
+    assert in_memory(practice_ollama) == {"gemma3:4b", "phi3:mini"}
+
+    carry_out(operation)
+
+    assert in_memory(practice_ollama) == {"phi3:mini"}
+    assert Activation.objects.count() == 2
+
+
+def test_a_retry_does_not_release_what_was_active_long_ago(
+    ollama, actor, practice_ollama
+):
+    practice_ollama.state.add_model("qwen3:0.6b")
+    activated(ollama, "gemma3:4b", actor)
+    practice_ollama.state.faults.plan("/api/chat", "status:500")
+    failed = activated(ollama, "phi3:mini", actor)
+    assert failed.status == OperationStatus.FAILED
+    activated(ollama, "qwen3:0.6b", actor)
+    adapter_for(ollama).load("gemma3:4b", seconds=5, check=lambda: None)
+
+    operations.retry_operation(failed, actor=actor)
+    again = carry_out(failed)
+
+    assert again.status == OperationStatus.COMPLETED, again.error
+    assert in_memory(practice_ollama) == {"gemma3:4b", "phi3:mini"}
+
+
+def test_a_former_model_that_was_driven_out_comes_back_into_memory(
+    ollama, actor, practice_ollama, monkeypatch
+):
+    activated(ollama, "gemma3:4b", actor)
+    adapter = adapter_for(ollama)
+    confirm = type(adapter).confirm
+
+    def drives_out(self, model, **how):
+        practice_ollama.state.memory.pop("gemma3:4b", None)
+        practice_ollama.state.faults.plan("/api/chat", "status:500")
+        return confirm(self, model, **how)
+
+    monkeypatch.setattr(type(adapter), "confirm", drives_out)
+    operation = activated(ollama, "phi3:mini", actor)
+
+    assert operation.error_code == "confirmation_failed"
+    assert "Back to gemma3:4b on Ollama" in log_of(operation)
+    assert "gemma3:4b" in in_memory(practice_ollama)
+    assert active_payload()["model"] == "gemma3:4b"
+
+
+def test_a_former_model_that_was_not_loaded_is_not_loaded_by_a_failure(
+    ollama, actor, practice_ollama
+):
+    activated(ollama, "gemma3:4b", actor)
+    practice_ollama.state.memory.clear()
+    practice_ollama.state.faults.plan("/api/chat", "status:500")
+
+    operation = activated(ollama, "phi3:mini", actor)
+
+    assert operation.status == OperationStatus.FAILED
+    assert in_memory(practice_ollama) == set()
+
+
+def test_a_cancel_has_the_former_model_brought_back_by_an_operation_of_its_own(
+    ollama, actor, practice_ollama, monkeypatch
+):
+    activated(ollama, "gemma3:4b", actor)
+    operation = activate.request_activation("ollama", "phi3:mini", actor=actor)
+    work = claims.claim(operation.pk)
+
+    def driven_out(runtime, model, *, check):
+        practice_ollama.state.memory.clear()
+        raise Cancelled
+
+    monkeypatch.setattr(switch, "load_into_memory", driven_out)
+    with pytest.raises(Cancelled):
+        activating.perform_activation(work)
+
+    back = Operation.objects.get(operation_type="load")
+    assert (back.model_name, back.lock_key) == ("gemma3:4b", operation.lock_key)
+
+
+def test_a_cancel_after_the_commit_comes_too_late(ollama, actor, monkeypatch):
+    operation = activate.request_activation("ollama", "gemma3:4b", actor=actor)
+
+    def cancelled(*_):
+        raise Cancelled
+
+    monkeypatch.setattr(activating, "release", cancelled)
+    done = carry_out(operation)
+
+    assert done.status == OperationStatus.COMPLETED
+    assert "Too late to cancel" in log_of(done)
+
+
+# Who can be made active
+
+
+def test_a_model_that_only_embeds_is_refused_with_a_sentence(ollama, actor):
+    CapabilitiesFactory(
+        model__name="gemma3:4b", supports_chat=False, supports_embedding=True
+    )
+
+    with pytest.raises(IncompatibleRuntime) as refusal:
+        activate.request_activation("ollama", "gemma3:4b", actor=actor)
+
+    assert "cannot chat" in str(refusal.value)
+    assert not Operation.objects.exists()
+
+
+def test_one_that_nobody_has_described_yet_is_refused_by_the_servers_own_list(
+    ollama, actor, practice_ollama
+):
+    practice_ollama.state.add_model("nomic-embed-text:latest")
+
+    with pytest.raises(IncompatibleRuntime, match="cannot chat"):
+        activate.request_activation("ollama", "nomic-embed-text", actor=actor)
+
+    assert not Operation.objects.exists()
+
+
+def test_one_of_an_old_server_that_says_nothing_fails_at_its_first_token(
+    ollama, actor, practice_ollama
+):
+    practice_ollama.state.version = "0.16.3"
+    practice_ollama.state.add_model("nomic-embed-text:latest")
+
+    operation = activated(ollama, "nomic-embed-text", actor)
+
+    assert (operation.status, operation.error_code) == ("failed", "confirmation_failed")
+    assert "does not support chat" in operation.error
+    assert not Activation.objects.exists()
+
+
+def test_a_follow_up_of_an_install_that_only_embeds_ends_at_the_check(
+    ollama, actor, practice_ollama
+):
+    practice_ollama.state.add_model("nomic-embed-text:latest")
+    operation = OperationFactory(
+        operation_type="activate",
+        node=ollama.node,
+        runtime="ollama",
+        model_name="nomic-embed-text:latest",
+        params={},
+    )
+
+    operation = carry_out(operation)
+
+    assert operation.error_code == "incompatible_runtime"
+    assert practice_ollama.state.loads == {}
+
+
+def test_a_model_that_is_being_removed_is_not_made_active(ollama, actor):
+    removal = OperationFactory(
+        operation_type="remove", model_name="gemma3:4b", node=ollama.node
+    )
+
+    with pytest.raises(OperationConflict) as refusal:
+        activate.request_activation("ollama", "gemma3:4b", actor=actor)
+
+    assert refusal.value.extras["operation_id"] == str(removal.pk)
+
+
+def test_an_ollama_that_is_too_old_is_not_made_active(ollama, actor, practice_ollama):
+    practice_ollama.state.version = "0.12.0"
+
+    operation = activated(ollama, "gemma3:4b", actor)
+
+    assert operation.error_code == "incompatible_runtime"
+    assert "0.16" in operation.error
+    assert not Activation.objects.exists()
+
+
+def test_a_follow_up_names_its_runtime_and_nothing_else(ollama, actor):
+    operation = OperationFactory(
+        operation_type="activate",
+        node=ollama.node,
+        runtime="ollama",
+        provider="ollama",
+        model_name="gemma3:4b",
+        params={"model": "gemma3:4b"},
+    )
+
+    done = carry_out(operation)
+
+    assert done.status == OperationStatus.COMPLETED, done.error
+    assert active_payload()["model"] == "gemma3:4b"
+
+
+def test_an_activation_points_at_the_installed_model(ollama, actor):
+    model = InstalledModelFactory(name="gemma3:4b")
+    activated(ollama, "gemma3:4b", actor)
+    activated(ollama, "phi3:mini", actor)
+    later = InstalledModelFactory(name="phi3:mini")
+
+    health.check_node()
+
+    active, former = Activation.objects.order_by("state")
+    assert (active.installed_model, former.installed_model) == (later, model)
+
+
+def test_the_plan_says_what_is_known_now(ollama, actor):
+    steps = {s["step"]: s["title"] for s in plan_for(ollama, "gemma3:4b")}
+    assert list(steps) == [
+        "checking", "loading", "confirming", "committing", "releasing",
+    ]  # fmt: skip
+    assert "300 s" in steps["loading"]
+    assert steps["releasing"] == "Nothing to unload"
+
+    activated(ollama, "gemma3:4b", actor)
+    ollama.refresh_from_db()
+
+    steps = {s["step"]: s["title"] for s in plan_for(ollama, "gemma3:4b")}
+    assert "in memory already" in steps["loading"]
+    assert steps["releasing"] == "Nothing to unload"
+    steps = {s["step"]: s["title"] for s in plan_for(ollama, "phi3:mini")}
+    assert steps["releasing"].startswith("Unload gemma3:4b")

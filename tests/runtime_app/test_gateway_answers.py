@@ -69,6 +69,7 @@ def test_headers_and_history_say_who_answered(gateway, ollama):
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]
     row = gateway.record(request_id=headers["x-venom-request-id"])
+    assert answer.parse()._request_id == row.request_id
     assert row.status == RequestStatus.COMPLETED
     assert (row.llm_provider, row.llm_model) == ("ollama", MODEL)
     assert row.llm_endpoint == f"{ollama.url}/v1"

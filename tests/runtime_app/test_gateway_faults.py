@@ -16,6 +16,8 @@ from tests.fakes.waiting import wait_until
 MODEL = "gemma3:4b"
 PROMPT = [{"role": "user", "content": "Opowiedz mi o żółwiu i o jaźni"}]
 CHAT = "/v1/chat/completions"
+# On a quiet machine it takes less than 50 ms; this one is busy with other tests.
+LEAVING_SECONDS = 0.5
 STREAM = {"model": MODEL, "messages": PROMPT, "stream": True}
 PLAIN = {"model": MODEL, "messages": PROMPT}
 
@@ -196,26 +198,15 @@ def test_a_client_that_leaves_stops_the_server_at_once(
     gateway, ollama, body, fault, has_begun
 ):
     ollama.state.faults.plan(CHAT, fault)
-    with gateway.http() as client:
-        request = client.build_request("POST", CHAT, json=body, timeout=0.3)
-        with pytest.raises(httpx.ReadTimeout):
-            _read_all(client, request)
-    left_at = time.monotonic()
+    with gateway.raw(CHAT, body):
+        time.sleep(0.3)
+        left_at = time.monotonic()
     wait_until(lambda: ollama.state.cancelled == 1, seconds=1)
-    assert time.monotonic() - left_at < 0.5
+    assert ollama.state.cancelled_at[0] - left_at < LEAVING_SECONDS
     row = gateway.record()
     assert row.status == RequestStatus.CANCELLED
     assert row.partial is has_begun
     assert row.error_code == ""
-
-
-def _read_all(client: httpx.Client, request: httpx.Request) -> None:
-    response = client.send(request, stream=True)
-    try:
-        for _piece in response.iter_raw():
-            pass
-    finally:
-        response.close()
 
 
 def test_a_stopping_gateway_closes_an_open_stream_with_an_error_event(gateway, ollama):
@@ -275,8 +266,8 @@ def test_a_connection_closed_while_idle_is_replaced_without_a_word(gateway):
         for _ in range(4):
             answer = client.post(CHAT, json={"messages": PROMPT})
             assert answer.status_code == 200, answer.text
-        # Every second request meets a dead connection and gets one of its own.
-        assert (server.connections, server.dropped) == (4, 2)
+        # Each later request meets a dead connection and gets one of its own.
+        assert (server.connections, server.dropped) == (4, 3)
 
 
 class HalfDeadServer:

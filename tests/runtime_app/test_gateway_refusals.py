@@ -10,7 +10,9 @@ from history_app.choices import RequestStatus
 from history_app.models import RequestRecord
 from runtime_app.gateway import snapshot as snapshot_module
 from runtime_app.governance import keys
+from tests.fakes.raw import RawServer
 from venom_site.lib.access import SYSTEM, Scope
+from venom_site.lib.secrets import encrypt
 
 MODEL = "gemma3:4b"
 PROMPT = [{"role": "user", "content": "Hello"}]
@@ -99,6 +101,21 @@ def test_a_key_without_the_scope_is_told_which_one_it_needs(gateway, ollama):
         client.chat.completions.create(model=MODEL, messages=PROMPT)
     assert code_of(caught.value) == "scope_missing"
     assert "inference" in caught.value.body["message"]
+    row = gateway.record()
+    assert (row.status, row.http_status) == (RequestStatus.FAILED, 403)
+    assert (row.error_code, row.key_name) == ("scope_missing", "reader")
+    with pytest.raises(openai.PermissionDeniedError):
+        client.models.list()
+
+
+def test_a_client_that_leaves_in_its_own_body_has_a_cancelled_row(gateway, ollama):
+    body = {"model": MODEL, "messages": PROMPT}
+    with gateway.raw(CHAT, body, sent=0.5):
+        pass
+    row = gateway.record()
+    assert (row.status, row.http_status) == (RequestStatus.CANCELLED, None)
+    assert (row.partial, row.key_name) == (False, "bot")
+    assert not ollama.state.requests
 
 
 def test_a_revoked_key_ends_within_a_second(gateway, ollama):
@@ -173,6 +190,26 @@ def test_an_unknown_model_is_not_found_and_says_where_the_list_is(gateway, ollam
     row = gateway.record()
     assert (row.error_code, row.llm_provider) == ("model_not_found", "")
     assert row.requested_model == "nope:1b"
+
+
+def test_a_key_sent_in_the_place_of_a_model_is_not_quoted(gateway, ollama):
+    body = {"model": "sk-proj-" + "q7Zk2Vx9" * 4, "messages": PROMPT}
+    answer = gateway.http().post(CHAT, json=body)
+    assert answer.json()["error"]["code"] == "model_not_found"
+    assert "q7Zk2Vx9" not in answer.text
+
+
+def test_a_server_that_quotes_its_own_key_is_not_repeated(gateway):
+    """A key of a llama-server has no form by which it could be known."""
+    key = "lab 7Hq2 key"
+    said = json.dumps({"error": {"message": f"Incorrect key: {key}."}}).encode()
+    refusal = b"HTTP/1.1 401 No\r\nContent-Length: %d\r\n\r\n" % len(said) + said
+    with RawServer([refusal]) as server:
+        gateway.add("lab", server.url, "m", active="m", encrypted_key=encrypt(key))
+        answer = gateway.http().post(CHAT, json={"messages": PROMPT})
+    assert answer.json()["error"]["code"] == "upstream_auth"
+    assert "Incorrect key: …." in answer.json()["error"]["message"]
+    assert key not in gateway.record().error_message
 
 
 def test_a_model_of_another_server_is_409_naming_the_call_that_activates(

@@ -2,9 +2,8 @@
 
 import pytest
 
-from runtime_app.gateway.refusals import Refusal
-from runtime_app.gateway.routing import Route, choose_route
-from runtime_app.gateway.snapshot import ActiveEntry, RuntimeEntry, Snapshot
+from runtime_app.gateway.entries import ActiveEntry, RuntimeEntry, Snapshot
+from runtime_app.gateway.routing import Asked, Decision, choose_route
 
 
 def runtime(name: str, *served: str, kind: str = "openai_compatible") -> RuntimeEntry:
@@ -40,6 +39,16 @@ ON_LAB = snapshot((LAB, "practice-7b"))
 NOTHING = snapshot(None)
 
 
+def decide(model: str | None, known: Snapshot, **asked) -> Decision:
+    return choose_route(Asked(model=model, **asked), known, known.policy)
+
+
+def refusal_of(decision: Decision):
+    assert not decision.routes
+    assert decision.refusal is not None
+    return decision.refusal
+
+
 @pytest.mark.parametrize(
     ("model", "known", "server", "served"),
     [
@@ -57,8 +66,7 @@ NOTHING = snapshot(None)
     ],
 )
 def test_a_model_leads_to_a_server(model, known, server, served):
-    route = choose_route(model, known)
-    assert isinstance(route, Route)
+    route = decide(model, known).routes[0]
     assert (route.runtime.name, route.served_name) == (server, served)
 
 
@@ -84,15 +92,13 @@ def test_a_model_leads_to_a_server(model, known, server, served):
     ],
 )
 def test_a_model_that_cannot_be_sent_is_refused(model, known, status, code):
-    refusal = choose_route(model, known)
-    assert isinstance(refusal, Refusal)
+    refusal = refusal_of(decide(model, known))
     assert (refusal.status, refusal.code) == (status, code)
     assert refusal.message.endswith(".")
 
 
 def test_a_profile_without_ollama_names_the_one_that_has_it():
     empty = Snapshot(number=1, profile="llm_off")
-    refusal = choose_route("ollama/gemma3:4b", empty)
-    assert isinstance(refusal, Refusal)
+    refusal = refusal_of(decide("ollama/gemma3:4b", empty))
     assert refusal.code == "outside_profile"
     assert "VENOM_RUNTIME_PROFILE=light" in refusal.message

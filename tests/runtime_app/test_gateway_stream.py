@@ -91,7 +91,7 @@ def test_an_error_event_of_the_server_passes_but_no_done_after_it():
     error = b'data: {"error": {"message": "engine dead", "code": 500}}\n\n'
     events = EventFilter(wants_usage=False)
     assert events.feed(chunk("a") + error + DONE) == chunk("a") + error
-    assert events.error_was_sent
+    assert b"engine dead" in events.error_sent
     assert not events.is_complete
 
 
@@ -142,6 +142,14 @@ def test_characters_are_estimated_within_a_fifth():
 def test_odd_bytes_harm_nothing(text):
     events = EventFilter(wants_usage=False)
     assert events.feed(text) in (text, b"")
+
+
+@pytest.mark.parametrize(
+    "first", [b"data: <html>\n\n", b'data: {"id": \n\n', b"data: [1]\n\n"]
+)
+def test_a_first_event_that_is_no_object_is_no_answer(first):
+    with pytest.raises(MalformedStream):
+        EventFilter(wants_usage=False).feed(b": ping\n\n" + first)
 
 
 def test_an_event_without_end_is_no_event_stream():

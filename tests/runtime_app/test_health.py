@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 from datetime import timedelta
@@ -15,7 +16,8 @@ from runtime_app.models import Runtime
 from runtime_app.monitoring import health
 from runtime_app.monitoring.health import next_status
 from runtime_app.runtimes.base import Observation
-from tests.factories import NodeFactory, RuntimeFactory
+from runtime_app.runtimes.registry import adapter_for
+from tests.factories import InstalledModelFactory, NodeFactory, RuntimeFactory
 from tests.fakes.waiting import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -51,6 +53,12 @@ LOADING = Observation(status="starting", is_failure=True)
 )
 def test_the_rule_against_flapping(status, failed, seen, expected):
     assert next_status(status, failed, seen) == expected
+
+
+@pytest.mark.parametrize("status", ["online", "degraded"])
+def test_a_process_that_is_gone_needs_no_second_look(status):
+    assert next_status(status, 0, GONE, is_gone=True) == ("offline", 1)
+    assert next_status(status, 0, GOOD, is_gone=True) == ("online", 0)
 
 
 def test_a_check_reads_status_version_models_and_latency(ollama_row, published):
@@ -258,6 +266,178 @@ def test_the_job_goes_to_every_live_node_and_always_to_our_own(monkeypatch):
         ("runtime_app.check_health", "node.gpu-1"),
         ("runtime_app.check_health", "node.test-node"),
     ]
+
+
+# What is in memory
+
+
+def load(row, name: str, **how) -> None:
+    adapter_for(row).load(name, seconds=5, check=lambda: None, **how)
+
+
+def test_what_is_in_memory_is_kept_apart_and_told_when_it_changes(
+    ollama_row, practice_ollama, published
+):
+    health.check_node()
+    bumped = policy_number()
+    published.clear()
+    load(ollama_row, "gemma3:4b")
+
+    health.check_node()
+    health.check_node()
+
+    ollama_row.refresh_from_db()
+    [held] = ollama_row.loaded_models
+    assert set(held) == {
+        "name", "size_bytes", "size_vram_bytes", "context_length", "expires_at",
+    }  # fmt: skip
+    assert [set(m) & {"loaded", "expires_at"} for m in ollama_row.served_models] == [
+        set(),
+        set(),
+    ]
+    assert [data["loaded"] for _, data in published] == [["gemma3:4b"]], "told once"
+    assert policy_number() == bumped, "routing does not depend on it"
+
+
+def test_a_new_time_of_leaving_is_told(ollama_row, practice_ollama, published):
+    load(ollama_row, "gemma3:4b")
+    health.check_node()
+    published.clear()
+    practice_ollama.state.memory["gemma3:4b"].expires_at += timedelta(seconds=3)
+
+    health.check_node()
+
+    assert len(published) == 1
+
+
+@pytest.mark.slow
+def test_of_a_server_that_went_away_nothing_is_in_memory(ollama_row, practice_ollama):
+    load(ollama_row, "gemma3:4b")
+    health.check_node()
+    practice_ollama.stop()
+
+    health.check_node()
+
+    ollama_row.refresh_from_db()
+    assert (ollama_row.status, ollama_row.loaded_models) == ("offline", [])
+
+
+@pytest.mark.parametrize("fault", ["garbage", "status:500", "cut_mid_line"])
+def test_a_bad_answer_about_memory_is_a_failed_look(ollama_row, practice_ollama, fault):
+    practice_ollama.state.faults.plan("/api/ps", fault)
+
+    health.check_node()
+
+    ollama_row.refresh_from_db()
+    assert ollama_row.status == "degraded"
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("2318-03-01T00:00:00Z", {"expires_at": None}),
+        ("2026-08-01T10:05:00.123456789+02:00", {"expires_at": "2026-08-01T08:05:00"}),
+        ("nonsense", {}),
+        ("2026-99-99T00:00:00Z", {}),
+        ("", {}),
+    ],
+)
+def test_the_moment_of_leaving_is_kept_as_far_as_it_is_one(told, kept):
+    from runtime_app.runtimes.ollama import _in_memory
+    from venom_site.clients.ollama_answers import LoadedModel
+
+    entry = _in_memory(
+        LoadedModel(
+            name="a",
+            size_bytes=None,
+            size_vram_bytes=None,
+            expires_at=told,
+            context_length=None,
+        )
+    )
+
+    assert {k: v and v[:19] for k, v in entry.items() if k == "expires_at"} == kept
+
+
+def test_a_thousand_models_are_not_written_again_and_make_a_small_event(
+    ollama_row, practice_ollama, published, django_assert_max_num_queries
+):
+    for number in range(1000):
+        practice_ollama.state.add_model(f"{'m' * 50}{number:04}:latest")
+    health.check_node()
+    assert len(Runtime.objects.get(pk=ollama_row.pk).served_models) == 1002
+    load(ollama_row, "gemma3:4b")
+    published.clear()
+
+    with django_assert_max_num_queries(8) as queries:
+        health.check_node()
+
+    writes = [q["sql"] for q in queries.captured_queries if "UPDATE" in q["sql"]]
+    assert not any('"served_models"' in sql.partition("WHERE")[0] for sql in writes)
+    [(_, data)] = published
+    assert (len(data["models"]), data["models_count"]) == (100, 1002)
+    assert len(json.dumps(data)) < 16_000
+
+
+def test_the_registry_is_asked_to_look_only_when_the_list_is_another(
+    ollama_row, server_row, practice_ollama, monkeypatch
+):
+    sent = []
+    monkeypatch.setattr(
+        health, "send_job", lambda task, **how: sent.append((task, how["queue"]))
+    )
+    health.check_node()
+    health.check_node()
+    load(ollama_row, "gemma3:4b")
+    health.check_node()
+    assert sent == [("models_app.discover_models", "node.test-node")]
+
+    practice_ollama.state.remove_model("phi3:mini")
+    health.check_node()
+
+    assert len(sent) == 2
+
+
+# Pins
+
+
+def test_a_pin_is_renewed_after_a_request_has_set_a_time(ollama_row, practice_ollama):
+    InstalledModelFactory(name="gemma3:4b", pinned=True)
+    InstalledModelFactory(name="phi3:mini")
+    load(ollama_row, "gemma3:4b")
+    load(ollama_row, "phi3:mini")
+
+    health.check_node()
+
+    leaving = {
+        name: entry.expires_at.year
+        for name, entry in practice_ollama.state.memory.items()
+    }
+    assert leaving["gemma3:4b"] > 2200 > leaving["phi3:mini"]
+    asked = practice_ollama.state.requests["/api/chat"]
+    health.check_node()
+    assert practice_ollama.state.requests["/api/chat"] == asked
+
+
+def test_a_pinned_model_that_was_unloaded_is_not_loaded_again(
+    ollama_row, practice_ollama
+):
+    InstalledModelFactory(name="gemma3:4b", pinned=True)
+
+    health.check_node()
+
+    assert practice_ollama.state.loaded() == []
+
+
+def test_a_pin_that_cannot_be_renewed_is_no_failed_check(ollama_row, practice_ollama):
+    InstalledModelFactory(name="gemma3:4b", pinned=True)
+    load(ollama_row, "gemma3:4b")
+    practice_ollama.state.faults.plan("/api/chat", "status:500")
+
+    health.check_node()
+
+    ollama_row.refresh_from_db()
+    assert ollama_row.status == "online"
 
 
 class _answers:

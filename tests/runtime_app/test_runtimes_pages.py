@@ -10,7 +10,7 @@ from models_app.models import Operation
 from models_app.services import claims
 from runtime_app.models import Runtime
 from runtime_app.monitoring import health
-from runtime_app.services import activate
+from runtime_app.services import activate, activating
 from runtime_app.views.cards import all_cards, card_of
 from runtime_app.views.overview import sentence
 from tests.factories import OperationFactory, RuntimeFactory
@@ -19,14 +19,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 pytest_plugins = ("tests.fakes.fixtures",)
 
 
-@pytest.fixture
-def ollama(ollama_row):
-    return health.check_runtime(ollama_row)
-
-
 def make_active(model: str, actor) -> None:
     operation = activate.request_activation("ollama", model, actor=actor)
-    claims.carry_out(operation.pk, activate.perform_activation)
+    claims.carry_out(operation.pk, activating.perform_activation)
 
 
 def test_the_list_shows_state_version_and_models(ollama, page_client):
@@ -67,7 +62,7 @@ def test_cards_cost_the_same_however_many_runtimes_there_are(
 ):
     for number in range(12):
         RuntimeFactory(name=f"server-{number}", online=True)
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(4):
         assert len(all_cards()) == 12
 
 
@@ -146,11 +141,18 @@ def test_activating_leads_to_the_operation_with_and_without_htmx(ollama, page_cl
     assert operation.started_by == "operator"
 
 
-def test_activating_when_idle_is_refused_in_a_sentence(ollama, page_client):
+def test_activating_when_idle_starts_an_operation_that_knows_it(ollama, page_client):
     wanted = {"model": "gemma3:4b", "when": "idle"}
     answer = page_client("Operator").post("/runtimes/ollama/activate/", wanted)
+    assert answer.status_code == 302
+    assert Operation.objects.get().params["when"] == "idle"
+
+
+def test_activating_at_another_time_is_refused_in_a_sentence(ollama, page_client):
+    wanted = {"model": "gemma3:4b", "when": "tomorrow"}
+    answer = page_client("Operator").post("/runtimes/ollama/activate/", wanted)
     assert answer.status_code == 422
-    assert "not built yet" in answer.content.decode()
+    assert "“now” or “idle”" in answer.content.decode()
 
 
 @pytest.mark.parametrize("wanted", [{}, {"model": ""}, {"model": "x" * 300}])
@@ -216,11 +218,11 @@ def test_the_overview_says_first_whether_anything_is_wrong(ollama, actor, page_c
     assert f" :{ollama.port}" in page, "a port has no thousands separator"
 
     Runtime.objects.update(status="offline")
-    assert "1 runtime needs attention." in client.get("/").content.decode()
+    assert "One thing needs attention." in client.get("/").content.decode()
 
 
 def test_the_sentence_of_an_empty_installation():
-    assert sentence([]) == "No runtime is set up."
+    assert sentence([], alerts=[]) == "No runtime is set up."
 
 
 def test_the_overview_asks_the_database_a_fixed_number_of_times(
@@ -228,7 +230,7 @@ def test_the_overview_asks_the_database_a_fixed_number_of_times(
 ):
     client = page_client("Viewer")
     client.get("/")
-    with django_assert_max_num_queries(14):
+    with django_assert_max_num_queries(16):
         client.get("/")
 
 

@@ -14,7 +14,7 @@ from runtime_app.models import Runtime
 from runtime_app.schemas import server_address, server_key, server_name
 from runtime_app.services import runtimes, seeding
 from venom_site.clients.openai_compatible import OpenAICompatibleClient
-from venom_site.lib import http, secrets
+from venom_site.lib import http_answers, secrets
 from venom_site.lib.errors import NotFound, OutsideProfile, WireError
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -150,7 +150,7 @@ def test_what_cannot_be_a_key(bad):
 
 
 def test_an_answer_that_is_too_large_is_refused(practice_openai, monkeypatch):
-    monkeypatch.setattr(http, "MAX_ANSWER_BYTES", 50)
+    monkeypatch.setattr(http_answers, "MAX_ANSWER_BYTES", 50)
     client = OpenAICompatibleClient(f"{practice_openai.url}/v1")
     with pytest.raises(WireError, match="larger"):
         client.models()

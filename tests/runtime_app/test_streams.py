@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import httpx
@@ -10,11 +9,12 @@ import pytest
 
 from models_app.choices import OperationStatus
 from models_app.models import Operation
-from models_app.services import claims, operations, probe
-from runtime_app.gateway import sse
+from models_app.services import claims, operation_rows, probe
+from runtime_app.gateway import event_stream
 from runtime_app.gateway.snapshot import SnapshotStore
 from runtime_app.governance import keys
 from runtime_app.services.waiting import finished_body
+from tests import event_streams
 from tests.factories import OperationFactory
 from tests.fakes.waiting import wait_until
 from tests.threads import in_thread
@@ -40,15 +40,10 @@ def client(web):
 
 
 def events(response):
-    """(id, event, data) of each event as it comes."""
-    fields = {}
-    for line in response.iter_lines():
-        if line:
-            name, _, value = line.partition(": ")
-            fields[name] = value
-        else:
-            yield int(fields["id"]), fields["event"], json.loads(fields["data"])
-            fields = {}
+    """(id, event, data) of each event as it comes; ids are numbers of log rows."""
+    return (
+        (int(place), name, data) for place, name, data in event_streams.events(response)
+    )
 
 
 def listeners():
@@ -81,7 +76,7 @@ def test_a_stream_tells_a_probe_from_its_first_line_to_its_end(client):
 
 def test_a_stream_resumes_behind_the_line_that_was_read(client):
     operation = OperationFactory(failed=True)
-    rows = [operations.write_log(operation.pk, f"Line {n}.") for n in range(5)]
+    rows = [operation_rows.write_log(operation.pk, f"Line {n}.") for n in range(5)]
 
     with client.stream(
         "GET",
@@ -100,7 +95,7 @@ def test_an_event_wakes_the_stream_before_its_next_look(client):
         told = events(stream)
         next(told)
         began = time.monotonic()
-        operations.finish(
+        operation_rows.finish(
             operation.pk, operation.claim_token, OperationStatus.COMPLETED
         )
         assert next(told)[1] == "log"
@@ -119,10 +114,10 @@ def test_a_reader_that_leaves_ends_its_stream_at_once(client):
 
 
 def test_a_silent_stream_beats_with_the_id_it_has_reached(monkeypatch, client):
-    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.1)
     operation = OperationFactory(running=True)
-    row = operations.write_log(operation.pk, "Step 1 of 5.")
+    row = operation_rows.write_log(operation.pk, "Step 1 of 5.")
 
     with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:
         told = events(stream)
@@ -132,8 +127,8 @@ def test_a_silent_stream_beats_with_the_id_it_has_reached(monkeypatch, client):
 
 
 def test_a_stream_ends_with_its_key(monkeypatch, client):
-    monkeypatch.setattr(sse, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(sse, "ACCESS_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(event_stream, "ACCESS_SECONDS", 0.05)
     operation = OperationFactory(running=True)
 
     with client.stream("GET", f"{LIST}/{operation.pk}/stream") as stream:

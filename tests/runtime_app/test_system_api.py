@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from models_app.models import Operation
 from models_app.services import claims, nodes, operations
 from runtime_app.models import Runtime
 from runtime_app.monitoring import health
-from runtime_app.services import activate
+from runtime_app.services import activating
 from runtime_app.services.waiting import finished_body
+from tests.factories import InstalledModelFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 pytest_plugins = ("tests.fakes.fixtures",)
@@ -19,11 +22,6 @@ pytest_plugins = ("tests.fakes.fixtures",)
 BASE = "/api/v1"
 SERVERS = f"{BASE}/system/llm-servers"
 ACTIVE = f"{BASE}/system/llm-servers/active"
-
-
-@pytest.fixture
-def ollama(ollama_row):
-    return health.check_runtime(ollama_row)
 
 
 @pytest.fixture
@@ -37,7 +35,7 @@ def post(api_client):
 
 
 def finish(answer: dict) -> Operation:
-    claims.carry_out(answer["operation_id"], activate.perform_activation)
+    claims.carry_out(answer["operation_id"], activating.perform_activation)
     return operations.get_operation(answer["operation_id"])
 
 
@@ -56,7 +54,8 @@ def test_servers_are_listed_with_every_field_of_the_contract(ollama, api_client)
     assert server["status"] == "online"
     assert server["health_url"] == f"{ollama.base_url}/api/version"
     assert server["last_check"].endswith("Z")
-    assert server["supports"] == {"start": False, "stop": False, "restart": False}
+    supported = {name for name, can in server["supports"].items() if can}
+    assert supported == {"unload"}
 
 
 def test_a_server_is_added_and_looked_at_before_the_answer(post, practice_openai):
@@ -119,7 +118,7 @@ def test_bad_servers_are_listed_one_by_one(post, body, field):
         ("/models/activate", {"name": "gemma3:4b", "runtime": "ollama", "when": 1}),
         (
             "/models/activate",
-            {"name": "gemma3:4b", "runtime": "ollama", "when": "idle"},
+            {"name": "gemma3:4b", "runtime": "ollama", "when": "later"},
         ),
         ("/models/switch", {}),
         ("/models/switch", {"name": None}),
@@ -148,7 +147,7 @@ def test_activation_answers_202_with_the_plan_and_asks_to_be_held(post, ollama):
     assert answer.status_code == 202
     body = answer.json()
     assert [step["step"] for step in body["plan"]] == [
-        "check", "load", "confirm", "commit", "tell",
+        "checking", "loading", "confirming", "committing", "releasing",
     ]  # fmt: skip
     assert answer["X-Venom-Wait"] == f"{body['operation_id']};30"
     whole = finished_body(body, finish(body))
@@ -216,6 +215,8 @@ def test_models_are_grouped_by_provider_and_never_mixed(
     ollama, server_row, post, api_client
 ):
     health.check_node()
+    for name in ("gemma3:4b", "phi3:mini"):
+        InstalledModelFactory(name=name)
     finish(
         post(
             f"{BASE}/models/activate", {"name": "gemma3:4b", "runtime": "ollama"}
@@ -272,6 +273,28 @@ def test_our_own_parts_are_shown_beside_the_runtimes(ollama, api_client):
     }  # fmt: skip
 
 
+def test_memory_and_age_of_a_process_are_told_by_both_calls(ollama, api_client):
+    began = timezone.now() - timedelta(seconds=90)
+    Runtime.objects.update(
+        pid=4711,
+        memory_bytes=3 << 29,
+        vram_bytes=1 << 30,
+        process_started_at=began,
+        restarts=2,
+    )
+    client = api_client("read")
+
+    [server] = client.get(SERVERS).json()["servers"]
+    parts = client.get(f"{BASE}/system/services").json()["services"]
+
+    told = (server["pid"], server["memory_mb"], server["vram_mb"], server["restarts"])
+    assert told == (4711, 1536.0, 1024.0, 2)
+    assert 89 <= server["uptime_seconds"] < 1000
+    [part] = [part for part in parts if part["name"] == "ollama"]
+    assert part["memory_mb"] == 1536.0
+    assert 89 <= part["uptime_seconds"] < 1000
+
+
 def test_the_status_names_boot_version_profile_and_node(api_client):
     body = api_client("read").get(f"{BASE}/system/status").json()
 
@@ -320,5 +343,6 @@ def test_lists_ask_the_database_a_fixed_number_of_times(
     client.get(SERVERS)
     with django_assert_max_num_queries(4):
         client.get(SERVERS)
-    with django_assert_max_num_queries(6):
+    InstalledModelFactory.create_batch(5)
+    with django_assert_max_num_queries(8):
         client.get(f"{BASE}/models")
