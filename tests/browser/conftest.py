@@ -53,6 +53,10 @@ def house(chromium) -> Iterator[DemoHouse]:
 
 @pytest.fixture(scope="session")
 def owner(chromium, house) -> dict:
+    return become_owner(chromium, house)
+
+
+def become_owner(chromium: Browser, house: DemoHouse) -> dict[str, object]:
     """The cookies of the owner, who came by the printed link and chose a password."""
     context = chromium.new_context()
     page = context.new_page()
@@ -63,7 +67,7 @@ def owner(chromium, house) -> dict:
     page.wait_for_url(f"{house.url}/")
     state = context.storage_state()
     context.close()
-    return state
+    return dict(state)
 
 
 @pytest.fixture

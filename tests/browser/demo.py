@@ -17,7 +17,7 @@ from tests.running import House
 
 PASSWORD = "correct horse battery"
 NAME = "owner"
-PRACTICE = ("ollama", "vllm", "practice")
+PRACTICE = ("ollama", "practice")  # vLLM waits until somebody starts it
 
 
 class DemoHouse(House):

@@ -19,22 +19,60 @@ COMPLETIONS = "/v1/chat/completions"
 # Name of the sight → its address; a word in braces is what `furnish` made.
 SIGHTS = {
     "overview": "/",
+    "models": "/models/",
+    "models found": "/models/?family=phi3&state=installed",
+    "no model": "/models/?q=nothing-of-this-name",
+    "model": "/models/ollama/gemma3:4b/",
+    "install": "/models/install/",
+    "install check": "/models/install/?name=gemma3:270m",
+    "install large": "/models/install/?name=llama3.3:70b",
     "runtimes": "/runtimes/",
     "runtime": "/runtimes/ollama/",
     "runtime offline": "/runtimes/away/",
+    "runtime models": "/runtimes/ollama/?tab=models",
+    "runtime charts": "/runtimes/ollama/?tab=charts",
+    "runtime log": "/runtimes/ollama/?tab=log",
+    "runtime settings": "/runtimes/ollama/?tab=settings",
+    "runtime history": "/runtimes/ollama/?tab=history",
+    "server changed": "/runtimes/practice/change/",
+    "restart": "/runtimes/ollama/restart/",
+    "charts": "/runtimes/ollama/charts/",
     "activate": "/runtimes/ollama/activate/?model=phi3:mini",
     "operations": "/operations/",
     "no operation": "/operations/?status=failed&type=activate",
     "operation running": "/operations/{running}/",
     "operation failed": "/operations/{failed}/",
     "requests": "/requests/",
+    "requests found": "/requests/?provider=ollama&hours=24",
     "no request": "/requests/?q=nothing-of-this-name",
     "request": "/requests/{answered}/",
     "request refused": "/requests/{refused}/",
+    "request fallen back": "/requests/{broken}/",
+    "alerts": "/alerts/",
+    "no silenced alert": "/alerts/?state=silenced",
+    "news": "/news/",
+    "papers": "/news/papers/?month=2026-07&part=papers",
+    "no papers": "/news/papers/?month=2023-01&part=papers",
     "jump": "/jump/?q=gemma",
     "help": "/help/",
     "api": "/api/docs",
     "not found": "/nothing/here/",
+}
+# The library as the profile `full` shows it, furnished by `furnish_hub`.
+HUB_SIGHTS = {
+    "trending": "/models/trending/",
+    "catalog": "/models/catalog/?q=practice",
+    "offer": "/models/huggingface/practice/tiny-llama/",
+    "offer gated": "/models/huggingface/practice/tiny-gated/",
+    "offer refused": "/models/huggingface/practice/tiny-GGUF/",
+    "installed": "/models/huggingface/{installed}/",
+    "capabilities": "/models/huggingface/{installed}/capabilities/",
+    "prepare": "/models/huggingface/{installed}/prepare/",
+    "install": "/models/install/",
+    "install variants": "/models/install/?name=gemma3:1b",
+    "install gated": "/models/install/?provider=huggingface&name=practice/tiny-gated",
+    "news": "/news/",
+    "papers": "/news/papers/?month=2026-07&part=papers",
 }
 ADMIN = {
     "admin": "/admin/",
@@ -79,6 +117,15 @@ def furnish(house: DemoHouse, program: httpx.Client) -> dict[str, str]:
         every=0.2,
     )
     return made
+
+
+def furnish_hub(program: httpx.Client) -> dict[str, str]:
+    """An installed model of Hugging Face that has several files."""
+    name = "practice/sharded-12m"
+    body = {"provider": "huggingface", "name": name, "wait_seconds": 60}
+    answer = program.post("/api/v1/models/install", json=body, timeout=70)
+    assert answer.status_code == 202, answer.text
+    return {"installed": name}
 
 
 def activate(program: httpx.Client) -> None:

@@ -53,6 +53,17 @@ def is_live(page):
     )
 
 
+@pytest.mark.parametrize("path", ["/requests/", "/models/", "/operations/"])
+def test_a_page_keeps_its_title_when_its_frame_is_fetched_again(open_as_owner, path):
+    """The tab of every page but the Overview said “Help”."""
+    page = open_as_owner(path)
+    with page.expect_response("**/help/"):
+        page.reload()
+    page.wait_for_timeout(200)
+
+    assert "Help" not in page.title()
+
+
 def start_self_test(page, seconds):
     """As a person does; returns the id from the address of the page that follows."""
     page.get_by_text("Run a self-test…").click()

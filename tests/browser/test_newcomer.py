@@ -61,8 +61,9 @@ def find_the_models(page):
 
 def activate(page, model):
     page.get_by_role("link", name=f"Activate {model}").click()
-    expect(page.get_by_role("heading", level=1)).to_contain_text(model)
-    page.get_by_role("button", name="Activate").first.click()
+    dialog = page.get_by_role("dialog", name=f"Make {model} active on Ollama")
+    expect(dialog).to_contain_text("Confirm with one real token")
+    dialog.get_by_role("button", name="Activate now").click()
     page.wait_for_url(re.compile(r"/operations/[0-9a-f-]{36}/"))
     row = page.locator(".op")
     expect(row).to_have_attribute("data-status", "completed", timeout=30_000)
@@ -88,6 +89,6 @@ def read_who_answered(page, fresh):
     expect(row).to_contain_text("ollama")
     expect(row).to_contain_text("bot")
     row.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("gemma3:4b")
     facts = page.get_by_role("region", name="Facts")
-    expect(facts).to_contain_text("gemma3:4b")
     expect(facts).to_contain_text(fresh.neighbour())

@@ -81,6 +81,8 @@ def look_at(page: Page, paths: dict[str, str], made: dict[str, str]) -> list[str
             faults.append(f"{name}: {page.locator('h1').count()} first headings")
         if page.viewport_size == PHONE:
             faults += sideways_faults(page, name)
+        elif not name.startswith("admin") and (more := sideways(page)) > 0:
+            faults.append(f"{name}: {more} px too wide")
     return faults
 
 
@@ -144,6 +146,20 @@ def test_what_opens_is_as_usable_as_what_is_open(open_as_owner, furnished):
     assert faults == []
 
 
+@pytest.mark.parametrize("dress", ["phone", "dark"])
+def test_the_install_dialog_is_as_usable_as_its_page(dress, open_as_owner, furnished):
+    page = open_as_owner("/models/", **DRESSES[dress])
+    settle(page)
+    page.get_by_role("link", name="Install model").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Model", exact=True).fill("gemma3:270m")
+    dialog.get_by_role("button", name="Check").click()
+    expect(dialog.locator("#install-check")).to_be_visible()
+
+    faults = outside(page, dialog) + grave_findings(page)
+    assert faults + sideways_faults(page, "install dialog") == []
+
+
 def test_the_first_stop_of_the_keyboard_skips_to_the_content(open_as_owner, furnished):
     page = open_as_owner()
     skip = page.locator(":focus")
@@ -195,7 +211,7 @@ def weighed(page: Page, scales: Scales, path: str) -> tuple[int, list[str]]:
     return scales.bytes, list(scales.requests)
 
 
-@pytest.mark.parametrize("name", ["overview", "operations", "api"])
+@pytest.mark.parametrize("name", ["overview", "models", "operations", "api"])
 def test_the_first_page_is_light(name, eyes, owner, furnished):
     page = eyes.open(storage_state=owner)
 

@@ -64,6 +64,25 @@ def test_lists_are_filtered_and_paged_by_links_and_forms(page, house, program):
     expect(page.locator('.op:not([data-status="failed"])')).to_have_count(0)
 
 
+def test_an_install_is_named_and_checked_on_a_page_of_its_own(page):
+    page.goto("/models/")
+    page.get_by_role("link", name="Install model").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Install a model")
+    page.get_by_label("Model", exact=True).fill("gemma3:12b")
+    page.get_by_role("button", name="Check").click()
+    expect(page.locator("#install-button")).to_contain_text("Install 8.1 GB")
+
+
+def test_models_are_filtered_by_a_form_and_links(page):
+    page.goto("/models/")
+    page.get_by_label("State").select_option("Broken")
+    page.get_by_role("button", name="Filter").click()
+    page.wait_for_url(re.compile("state=broken"))
+    expect(page.get_by_text("No installed model matches")).to_be_visible()
+    page.get_by_role("link", name="Remove the filter Broken").click()
+    expect(page.get_by_role("rowheader").first).to_be_visible()
+
+
 def test_theme_and_language_are_chosen_and_kept(page):
     account = page.get_by_label("Account of owner")
     account.click()

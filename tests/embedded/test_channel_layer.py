@@ -9,11 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 
+from venom_site.embedded import channel_layer
 from venom_site.embedded.channel_layer import (
     LocalSocketChannelLayer,
     UnsafeFolder,
@@ -143,6 +144,29 @@ def test_publishing_on_a_loop_does_not_wait_for_a_listener_that_hangs(directory)
         # Waiting would cost 0.15 s for each of the last 990.
         assert asyncio.run(publish_many()) < 5
         asyncio.run(layer.close())
+
+
+def test_a_listener_that_hangs_is_waited_for_once_and_not_with_every_event(
+    directory, monkeypatch
+):
+    """Each event of a worker took 170 ms while one process hung."""
+    layer = LocalSocketChannelLayer(directory=directory)
+    pauses = []
+    monkeypatch.setattr(channel_layer.time, "sleep", pauses.append)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as deaf:
+        deaf.bind(str(directory / "1-hangs.sock"))
+        while not pauses:
+            layer.publish("operations", {"type": "event"})
+        waited = len(pauses)
+        for _ in range(5):
+            layer.publish("operations", {"type": "event"})
+        assert len(pauses) == waited
+        deaf.setblocking(False)
+        with suppress(BlockingIOError):
+            while deaf.recv(4096):
+                pass
+        layer.publish("operations", {"type": "event"})
+        assert deaf.recv(4096)
 
 
 async def test_an_oversized_message_is_dropped_with_a_warning(directory, caplog):

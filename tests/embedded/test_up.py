@@ -21,6 +21,19 @@ from tests.embedded.stand_in import (
 )
 from tests.embedded.waiting import wait_until
 
+UNLOADING = """
+from django.core.management.base import BaseCommand
+
+class Command(BaseCommand):
+    def add_arguments(self, parser):
+        parser.add_argument("verb", choices=["unload-all"])
+        parser.add_argument("--now", action="store_true", required=True)
+        parser.add_argument("--ours", action="store_true")
+
+    def handle(self, *args, **options):
+        self.stdout.write("Ollama: unloaded gemma3:4b.")
+"""
+
 pytestmark = [pytest.mark.process, pytest.mark.slow]
 
 
@@ -146,6 +159,29 @@ def test_down_stops_it_and_says_so_when_there_is_nothing_to_stop(checkout):
     down = Running(manage("down"), cwd=checkout, env=environment())
     assert down.process.wait(5) == 0
     assert down.output == "Venom is not running.\n"
+
+
+def test_down_unloads_models_first_and_says_what_it_did(checkout):
+    commands = checkout / "venom_site" / "management" / "commands"
+    (commands / "runtimes.py").write_text(UNLOADING)
+    with up(checkout) as running:
+        running.wait_for("Ready")
+        down = Running(manage("down"), cwd=checkout, env=environment())
+        assert down.process.wait(14) == 0
+        assert down.output == "Ollama: unloaded gemma3:4b.\nStopped.\n"
+
+
+def test_ctrl_c_ends_the_servers_that_we_started_and_asks_nobody_else(checkout):
+    commands = checkout / "venom_site" / "management" / "commands"
+    (commands / "runtimes.py").write_text(UNLOADING)
+    with up(checkout) as running:
+        running.wait_for("Ready")
+        note = checkout / "data" / "runtimes" / "vllm.process"
+        note.parent.mkdir(parents=True)
+        note.write_text("a process of ours")
+        running.process.send_signal(signal.SIGINT)
+        assert running.process.wait(20) == 0
+        assert "Ollama: unloaded gemma3:4b." in running.output
 
 
 def test_down_harms_nobody_who_got_the_number_of_a_killed_up(checkout):

@@ -1,29 +1,34 @@
 """The recorder: batches, a database that is away, values that do not fit."""
 
 import threading
+import time
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 from django.db import OperationalError
+from django.db.backends.signals import connection_created
 from django.utils import timezone
 
 from history_app import recorder as module
 from history_app.choices import RequestStatus
 from history_app.models import RequestRecord
 from history_app.recorder import Recorder
-from history_app.services import batches, lost, retention
-from tests.factories.history import RequestRecordFactory
+from history_app.services import batches, lost, retention, writer
+from tests.factories.history import TRACE, RequestRecordFactory
 from tests.fakes.waiting import wait_until
 from venom_site.lib import events
+
+
+def recorder_by_hand(monkeypatch) -> Recorder:
+    monkeypatch.setattr(writer.Writer, "_start", lambda _self: None)
+    return Recorder()
 
 
 @pytest.fixture
 def by_hand(db, monkeypatch):
     """A recorder without its thread: the test flushes."""
-    recorder = Recorder()
-    monkeypatch.setattr(recorder, "_start", lambda: None)
-    return recorder
+    return recorder_by_hand(monkeypatch)
 
 
 def keep_prompts(monkeypatch, how: str) -> None:
@@ -49,13 +54,40 @@ def test_a_row_is_written_open_and_then_closed(by_hand):
     assert row.request_id == str(row.pk)
 
 
-def test_a_short_request_is_one_statement(by_hand, django_assert_num_queries):
-    handles = [by_hand.begin() for _ in range(20)]
+def test_a_short_request_is_written_once_beside_others(
+    by_hand, django_assert_num_queries
+):
+    handles = [by_hand.begin() for _ in range(72)]
     for handle in handles:
         handle.end(RequestStatus.COMPLETED)
-    with django_assert_num_queries(3):  # savepoint, one upsert, release
+    with django_assert_num_queries(4):  # savepoint, an upsert of 64 and of 8, release
         by_hand.flush()
-    assert RequestRecord.objects.finished().count() == 20
+    assert RequestRecord.objects.finished().count() == 72
+
+
+def test_while_rows_come_they_are_written_over_one_connection(
+    transactional_db, monkeypatch
+):
+    opened, recorder = [], Recorder()
+
+    def note(connection, **_signal) -> None:
+        if threading.current_thread().name == "history-writer":
+            opened.append(connection)
+
+    def write_one() -> int:
+        recorder.begin().end(RequestStatus.COMPLETED)
+        wait_until(lambda: not recorder.waiting)
+        return len(opened)
+
+    connection_created.connect(note)
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(writer, "REST_SECONDS", 60.0)
+            assert [write_one() for _ in range(3)] == [1, 1, 1]
+        monkeypatch.setattr(writer, "REST_SECONDS", 0.0)
+        wait_until(lambda: write_one() > 1)  # when none come it is closed
+    finally:
+        connection_created.disconnect(note)
 
 
 def test_the_first_end_counts(by_hand):
@@ -83,7 +115,7 @@ def test_rows_wait_while_the_database_is_away(by_hand, monkeypatch):
 
 
 def test_beyond_the_bound_rows_are_dropped_and_counted(by_hand, monkeypatch, caplog):
-    monkeypatch.setattr(module, "MOST_ROWS", 3)
+    monkeypatch.setattr(writer, "MOST_ROWS", 3)
     handles = [by_hand.begin() for _ in range(5)]
     handles[0].end(RequestStatus.COMPLETED)
     by_hand.flush()
@@ -146,12 +178,96 @@ def test_ended_requests_are_told_of_once_and_without_contents(by_hand, monkeypat
     assert "weather" not in str(told[0].data)
 
 
-def test_open_rows_show_a_sign_of_life(by_hand):
+def test_open_rows_show_a_sign_of_life_each_minute_however_busy_it_is(
+    transactional_db, monkeypatch
+):
+    """A long answer was LOST after five minutes wherever others never paused."""
+    monkeypatch.setattr(writer, "MINUTE_SECONDS", 0.3)
+    monkeypatch.setattr(module, "MINUTE_SECONDS", 0.2)
+    recorder = Recorder()
+    handle = recorder.begin()
+    begun = handle.fields["created_at"]
+
+    def is_touched() -> bool:
+        recorder.begin().end(RequestStatus.COMPLETED)  # never without work
+        row = RequestRecord.objects.filter(pk=handle.id).first()
+        return row is not None and row.touched_at > begun
+
+    wait_until(is_touched, seconds=5)
+    handle.end(RequestStatus.COMPLETED)
+    recorder.flush_at_exit()
+    touched = RequestRecord.objects.get(pk=handle.id).touched_at
+    time.sleep(0.7)
+    recorder.flush_at_exit()
+    assert RequestRecord.objects.get(pk=handle.id).touched_at == touched
+
+
+def test_what_comes_after_the_end_changes_nothing(by_hand):
     handle = by_hand.begin()
-    later = timezone.now() + timedelta(minutes=1)
-    by_hand._touch_open(later)
+    handle.end(RequestStatus.COMPLETED, output_tokens=3)
+    handle.update(output_tokens=4)
     by_hand.flush()
-    assert RequestRecord.objects.get(pk=handle.id).touched_at == later
+    assert RequestRecord.objects.get().output_tokens == 3
+
+
+def test_a_state_that_comes_late_or_twice_changes_nothing(by_hand):
+    handle = by_hand.begin()
+    early = handle.fields
+    handle.update(attempts=1)
+    middle = handle.fields
+    handle.end(RequestStatus.COMPLETED)
+    batches.write([middle])
+    batches.write([handle.fields])
+    batches.write([early, middle])
+    row = RequestRecord.objects.get()
+    assert (row.status, row.attempts) == (RequestStatus.COMPLETED, 1)
+
+
+def test_a_clock_that_steps_back_hides_no_end(by_hand, monkeypatch):
+    handle = by_hand.begin()
+    ahead = timezone.now() + timedelta(hours=1)
+    handle.fields = {**handle.fields, "created_at": ahead, "touched_at": ahead}
+    by_hand._writer.put(handle.id, handle.fields)
+    by_hand.flush()
+    handle.end(RequestStatus.FAILED)
+    by_hand.flush()
+    assert RequestRecord.objects.get().status == RequestStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("how", "length"), [("none", 0), ("preview", 500), ("full", 2000)]
+)
+def test_answers_are_kept_as_prompts_are(by_hand, monkeypatch, how, length):
+    keep_prompts(monkeypatch, how)
+    by_hand.begin().end(RequestStatus.COMPLETED, answer="ó" * 2000)
+    by_hand.flush()
+    assert len(RequestRecord.objects.get().answer_preview) == length
+
+
+def test_a_request_that_keeps_no_contents_keeps_neither(by_hand):
+    handle = by_hand.begin(prompt="for your eyes only", keeps_contents=False)
+    handle.end(RequestStatus.COMPLETED, answer="sealed")
+    by_hand.flush()
+    row = RequestRecord.objects.get()
+    assert (row.prompt_preview, row.answer_preview) == ("", "")
+
+
+def test_the_trace_and_every_count_reach_their_columns(by_hand):
+    counts = {"cached_input_tokens": 3, "reasoning_tokens": 4, "queue_seconds": 0.5}
+    handle = by_hand.begin(trace=TRACE)
+    handle.end(RequestStatus.COMPLETED, **counts)
+    by_hand.flush()
+    row = RequestRecord.objects.get()
+    assert row.trace == TRACE
+    assert {name: getattr(row, name) for name in counts} == counts
+
+
+def test_a_trace_with_what_no_database_takes_is_fitted(by_hand):
+    trace = {**TRACE, "notes": ["NUL \0, half a pair \ud800, whole ones 🐢"]}
+    by_hand.begin(trace=trace).end(RequestStatus.COMPLETED)
+    by_hand.flush()
+    note = RequestRecord.objects.get().trace["notes"][0]
+    assert note == "NUL \ufffd, half a pair ?, whole ones 🐢"
 
 
 @pytest.mark.django_db(transaction=True)
@@ -167,7 +283,7 @@ def test_the_thread_writes_by_itself_and_from_many_threads():
         thread.start()
     for thread in threads:
         thread.join()
-    wait_until(lambda: RequestRecord.objects.finished().count() == 200)
+    wait_until(lambda: RequestRecord.objects.finished().count() == 200, seconds=20)
     wait_until(lambda: recorder.waiting == 0)
 
 
@@ -187,8 +303,7 @@ def test_a_silent_request_is_lost_after_five_minutes():
 
 @pytest.mark.django_db
 def test_a_lost_request_that_ends_after_all_is_corrected(monkeypatch):
-    recorder = Recorder()
-    monkeypatch.setattr(recorder, "_start", lambda: None)
+    recorder = recorder_by_hand(monkeypatch)
     handle = recorder.begin()
     recorder.flush()
     RequestRecord.objects.update(touched_at=timezone.now() - timedelta(minutes=6))

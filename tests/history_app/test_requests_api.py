@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from runtime_app.models import ApiKey
-from tests.factories.history import RequestRecordFactory
+from tests.factories.history import TRACE, RequestRecordFactory
 
 URL = "/api/v1/history/requests"
 FIELDS = {
@@ -194,6 +194,46 @@ def test_a_request_is_found_by_both_its_ids_with_steps_and_hops(api_client):
     hop = detail["hops"][0]
     assert (hop["provider"], hop["reason_code"]) == ("ollama", "OFFLINE")
     assert detail["routing"]["requested_model"] == "auto"
+
+
+def test_a_traced_request_tells_who_was_asked_and_why(api_client):
+    row = RequestRecordFactory(traced=True, fallback=True)
+    detail = api_client("read").get(f"{URL}/{row.pk}").json()
+    assert detail["routing"]["candidates"] == TRACE["candidates"]
+    assert [(hop["status"], hop["error_code"]) for hop in detail["hops"]] == [
+        (None, "upstream_offline"),
+        (200, None),
+    ]
+    assert {"provider", "model", "endpoint", "duration_ms", "reason_code"} <= set(
+        detail["hops"][0]
+    )
+    assert [step["action"] for step in detail["steps"]] == ["received", "first_token"]
+    assert detail["steps"][0]["details"] is None
+    assert detail["notes"] == TRACE["notes"]
+
+
+def test_a_request_refused_before_a_server_was_asked_has_no_hops(api_client):
+    trace = {**TRACE, "hops": []}
+    row = RequestRecordFactory(failed=True, trace=trace, attempts=1)
+    assert api_client("read").get(f"{URL}/{row.pk}").json()["hops"] == []
+
+
+def test_the_times_of_a_request_are_told_in_milliseconds(api_client):
+    client = api_client("read")
+    row = RequestRecordFactory(queue_seconds=0.5, overhead_seconds=0.002)
+    detail = client.get(f"{URL}/{row.pk}").json()
+    times = {name: detail[f"{name}_ms"] for name in ("queue", "generation", "overhead")}
+    assert times == {"queue": 500, "generation": 1000, "overhead": 2}
+    unknown = RequestRecordFactory(ttft_seconds=None)
+    detail = client.get(f"{URL}/{unknown.pk}").json()
+    assert (detail["queue_ms"], detail["generation_ms"]) == (None, None)
+
+
+def test_the_answer_is_for_those_who_may_see_contents(api_client):
+    row = RequestRecordFactory(traced=True)
+    shown = api_client("govern").get(f"{URL}/{row.pk}").json()
+    hidden = api_client("read").get(f"{URL}/{row.pk}").json()
+    assert (shown["answer"], hidden["answer"]) == ("It is sunny.", None)
 
 
 @pytest.mark.parametrize("name", ["nope", "0", "a" * 3000, "../../x"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.urls import URLPattern, URLResolver, get_resolver
@@ -22,9 +22,13 @@ class Address:
     def with_value(self, value: str) -> str:
         return re.sub(r"<[a-z_]+>", value, self.route)
 
+    def with_each_of(self, values: Iterable[str]) -> list[str]:
+        """Each address once: one without a place is the same with every value."""
+        return list(dict.fromkeys(map(self.with_value, values)))
+
     @property
     def is_api(self) -> bool:
-        return self.route.startswith("/api/v1/")
+        return self.route.startswith("/api/v1/") or self.route == "/metrics"
 
     @property
     def is_admin(self) -> bool:

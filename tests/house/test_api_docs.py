@@ -11,8 +11,8 @@ import re
 from importlib import import_module
 from pathlib import Path
 
-from models_app.schemas import LogLineOut, OperationOut
-from runtime_app.gateway import listing, sse
+from models_app.schemas.operations import LogLineOut, OperationOut
+from runtime_app.gateway import listing, sse, task_stream
 from runtime_app.gateway.app import POSTS
 from venom_site.api import api
 from venom_site.lib.errors import VenomError
@@ -33,10 +33,18 @@ def calls_described():
 def calls_there_are():
     paths = api.get_openapi_schema()["paths"]
     found = {(verb.upper(), path) for path, verbs in paths.items() for verb in verbs}
-    stream = "/api/v1/models/operations/{operation_id}/stream"
-    assert sse.is_stream(stream)
+    streams = {
+        "/api/v1/models/operations/{operation_id}/stream": sse,
+        "/api/v1/tasks/{task_id}/stream": task_stream,
+    }
+    assert all(module.is_stream(path) for path, module in streams.items())
     models = {("GET", listing.MODELS), ("GET", f"{listing.MODELS}/{{name}}")}
-    return found | {("GET", stream)} | models | {("POST", path) for path in POSTS}
+    return (
+        found
+        | {("GET", path) for path in streams}
+        | models
+        | {("POST", path) for path in POSTS}
+    )
 
 
 def table(beginning):
@@ -79,7 +87,8 @@ def first_texts(folder, function):
 
 def family(error=VenomError):
     """The error and all made of it, once everything is imported."""
-    import_module("venom_site.middleware")
+    for name in ("venom_site.middleware", "models_app.tasks", "runtime_app.tasks"):
+        import_module(name)
     return {error}.union(*(family(child) for child in error.__subclasses__()))
 
 
@@ -138,5 +147,5 @@ def test_links_within_the_page_lead_somewhere():
     anchors = {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
         for heading in headings
-    }
+    } | set(re.findall(r'<a id="([^"]+)"></a>', TEXT))
     assert set(re.findall(r"\]\(#([^)]+)\)", TEXT)) <= anchors

@@ -28,7 +28,7 @@ VIOLATIONS = [
     ("models_app/services/nodes.py", "import history_app.api.requests", "ground floor"),
     ("models_app/services/nodes.py", "import httpx", "One wall"),
     ("runtime_app/services/active.py", "import subprocess", "One wall"),
-    ("runtime_app/services/active.py", "import aiohttp", "aiohttp only"),
+    ("runtime_app/services/active.py", "import aiohttp", "No aiohttp"),
     ("runtime_app/gateway/routing.py", "import runtime_app.views.cards", "no pages"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -33,6 +34,17 @@ def test_documented_defaults_are_the_real_ones():
 
     assert with_docs.model_dump() == without.model_dump()
     assert len(given) > 30
+
+
+def test_no_neighbour_of_a_test_lies_beyond_loopback(settings):
+    addresses = [
+        urlsplit(value)
+        for value in settings.ENV.model_dump().values()
+        if isinstance(value, str) and value.startswith("http")
+    ]
+
+    assert len(addresses) > 5
+    assert {address.hostname for address in addresses} == {"127.0.0.1"}
 
 
 def test_one_message_lists_every_bad_variable():

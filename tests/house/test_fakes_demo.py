@@ -35,18 +35,25 @@ def running(*command, **options):
         process.stdout.close()
 
 
-def test_the_ports_file_leads_to_both_neighbours_and_goes_with_them(tmp_path):
+def test_the_ports_file_leads_to_every_neighbour_and_goes_with_them(tmp_path):
     ports = tmp_path / "run" / "demo.json"
     with running("tests.fakes.demo", "--ports-file", ports) as demo:
         wait_until(ports.exists, seconds=20)
         addresses = json.loads(ports.read_text())
         tags = httpx.get(f"{addresses['OLLAMA_BASE_URL']}/api/tags").json()["models"]
         assert len(tags) == 3
+        registry = addresses["OLLAMA_REGISTRY_URL"]
+        gemma = httpx.get(f"{registry}/v2/library/gemma3/manifests/4b")
+        assert gemma.json()["schemaVersion"] == 2
+        hub = httpx.get(f"{addresses['HF_ENDPOINT']}/api/models?limit=1").json()
+        assert hub[0]["id"] == "practice/tiny-llama"
         name, url = addresses["VENOM_OPENAI_COMPATIBLE_SERVERS"].split("=")
         assert name == "practice"
         assert len(httpx.get(f"{url}/models").json()["data"]) == 1
-        vllm = httpx.get(f"{addresses['VLLM_ENDPOINT']}/models").json()["data"]
-        assert [model["id"] for model in vllm] == ["google/gemma-3-4b-it"]
+        assert addresses["VLLM_ENDPOINT"].endswith("/v1")
+        assert "tests.fakes.vllm_serve" in addresses["VLLM_COMMAND"]
+        assert "<rss" in httpx.get(addresses["NEWS_BLOG_FEED_URL"]).text
+        assert httpx.get(addresses["NEWS_PAPERS_URL"]).status_code == 200
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(5) == 0
     assert list(ports.parent.iterdir()) == []

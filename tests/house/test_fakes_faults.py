@@ -31,13 +31,16 @@ def http(neighbour):
         yield http
 
 
-def read_stream(http, ask):
-    """Return all that arrived and the exception that ended it, if one did."""
+def read_stream(http, ask, heard=None):
+    """Return all that arrived and the exception that ended it, if one did; `heard` is
+    set with the first of it."""
     told = b""
     with http.stream("POST", PATH, json={**ask, "stream": True}) as answer:
         try:
             for piece in answer.iter_raw():
                 told += piece
+                if heard is not None:
+                    heard.set()
         except httpx.TransportError as cut:
             return told, cut
     return told, None
@@ -206,14 +209,26 @@ def test_a_stopped_neighbour_refuses_and_comes_back_on_its_port(neighbour):
 def test_stopping_cuts_an_open_stream_and_counts_no_lost_client(neighbour, http):
     neighbour.state.tokens_per_second = 50
     neighbour.state.answer_tokens = 10_000
-    outcome = []
+    outcome, heard = [], threading.Event()
     reader = threading.Thread(
-        target=lambda: outcome.append(read_stream(http, neighbour.ask))
+        target=lambda: outcome.append(read_stream(http, neighbour.ask, heard))
     )
     reader.start()
-    wait_until(lambda: neighbour.state.in_flight == 1)
+    assert heard.wait(timeout=5)  # in flight is not yet open: headers come later
     neighbour.stop()
     reader.join(timeout=5)
     assert not reader.is_alive()
-    assert b"[DONE]" not in outcome[0][0]
+    told, cut = outcome[0]
+    assert isinstance(cut, httpx.TransportError)
+    assert b"[DONE]" not in told
     assert neighbour.state.cancelled == 0
+
+
+def test_a_body_may_wish_a_fault_for_the_model_that_gets_it(neighbour, http):
+    """Where many ask at once nobody knows who takes a planned one."""
+    model = neighbour.ask["model"]
+    wished = {**neighbour.ask, "practice_faults": {model: "status:500"}}
+    others = {**neighbour.ask, "practice_faults": {"another": "status:500"}}
+    assert http.post(PATH, json=wished).status_code == 500
+    assert http.post(PATH, json=others).status_code == 200
+    assert http.post(PATH, json=neighbour.ask).status_code == 200

@@ -37,12 +37,6 @@ def client(practice_ollama):
     client._client.close()
 
 
-def lines_of(answer):
-    assert answer.headers["content-type"] == "application/x-ndjson"
-    assert answer.content.endswith(b"\n")
-    return [json.loads(line) for line in answer.content.splitlines()]
-
-
 # 1. Basics
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 def test_the_root_says_that_ollama_is_running(http, method):
@@ -121,40 +115,7 @@ def test_show_has_parameters_as_text_and_empties_long_arrays(http):
     assert full["model_info"]["tokenizer.ggml.tokens"]
 
 
-# 3. Pull, 4. Delete
-def test_a_pull_tells_its_lines_in_order_and_installs(http):
-    lines = lines_of(http.post("/api/pull", json={"model": "qwen3:0.6b"}))
-    assert [line["status"][:10] for line in lines] == [
-        "pulling ma",
-        *["pulling " + lines[1]["digest"][7:9]] * 5,
-        "pulling " + lines[6]["digest"][7:9],
-        *("verifying ", "writing ma", "success"),
-    ]
-    assert "completed" not in lines[1]
-    assert lines[1]["status"] == f"pulling {lines[1]['digest'][7:19]}"
-    assert lines[5]["completed"] == lines[5]["total"]
-    assert "qwen3:0.6b" in http.get("/api/tags").text
-
-
-def test_a_pull_of_an_unknown_model_fails_after_a_200(http, client):
-    answer = http.post("/api/pull", json={"model": "nobody:1b"})
-    assert answer.status_code == 200
-    assert lines_of(answer)[-1] == {"error": "pull model manifest: file does not exist"}
-    with pytest.raises(ollama.ResponseError) as refused:
-        list(client.pull("nobody:1b", stream=True))
-    assert refused.value.status_code == -1
-
-
-def test_a_pull_without_a_stream_answers_once(http):
-    body = {"model": "llama3.2:3b", "stream": False}
-    assert http.post("/api/pull", json=body).json() == {"status": "success"}
-    refused = http.post("/api/pull", json={"model": "bad name!"})
-    assert (refused.status_code, refused.json()) == (
-        400,
-        {"error": "invalid model name"},
-    )
-
-
+# 4. Delete
 def test_a_deleted_model_is_gone_and_a_second_delete_is_404(http):
     first, second = (
         http.request("DELETE", "/api/delete", json={"model": "phi3:mini"})

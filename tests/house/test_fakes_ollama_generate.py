@@ -120,3 +120,23 @@ def test_embed_returns_one_vector_per_text(client):
     answer = client.embed("gemma3:4b", ["kot", "dom"])
     assert len(answer.embeddings) == 2
     assert answer.prompt_eval_count == 2
+
+
+def test_what_only_embeds_is_loaded_by_embed_alone_and_unloaded_by_all(
+    http, practice_ollama
+):
+    name = "nomic-embed-text:latest"
+    practice_ollama.state.add_model(name)
+    for verb in ("chat", "generate"):
+        refused = http.post(f"/api/{verb}", json={"model": name})
+        assert (refused.status_code, refused.json()) == (
+            400,
+            {"error": f'"{name}" does not support {verb}'},
+        )
+    assert loaded_names(http) == []
+    for verb in ("chat", "generate"):
+        http.post("/api/embed", json={"model": name, "input": "kot"})
+        assert loaded_names(http) == [name]
+        gone = http.post(f"/api/{verb}", json={"model": name, "keep_alive": 0})
+        assert gone.json()["done_reason"] == "unload"
+        wait_until(lambda: not loaded_names(http))

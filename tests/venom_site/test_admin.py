@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -9,38 +11,53 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 
 from history_app import audit
 from history_app.models import AuditEntry, RequestRecord
 from models_app.choices import OperationStatus
 from models_app.models import Node, Operation
-from models_app.services.operations import write_log
+from models_app.services.operation_rows import write_log
 from runtime_app.governance import keys
-from runtime_app.models import Activation, ApiKey, Runtime
-from tests.factories import OperationFactory, RuntimeFactory
+from runtime_app.models import (
+    Activation,
+    Alert,
+    ApiKey,
+    MachineSample,
+    Runtime,
+    RuntimeSample,
+    Trial,
+)
+from tests.factories import AlertFactory, OperationFactory, RuntimeFactory
 from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.admin_base import MOST_COUNTED, BoundedPaginator
 
 pytestmark = pytest.mark.django_db
 
-MODELS = (Operation, Node, Runtime, Activation, ApiKey, RequestRecord, AuditEntry)
-HISTORIES = (Operation, RequestRecord, AuditEntry)
+MODELS = (
+    Operation,
+    Node,
+    Runtime,
+    Activation,
+    Alert,
+    ApiKey,
+    RequestRecord,
+    AuditEntry,
+    RuntimeSample,
+    MachineSample,
+    Trial,
+)
+HISTORIES = (
+    Operation,
+    Activation,
+    Alert,
+    RequestRecord,
+    AuditEntry,
+    RuntimeSample,
+    MachineSample,
+    Trial,
+)
 MOST_QUERIES = 12
-
-
-@pytest.fixture
-def staff(make_user):
-    """staff("Operator") → a signed-in member of staff in that group."""
-
-    def make(group: str) -> Client:
-        user = make_user(group)
-        user.is_staff = True
-        user.save()
-        client = Client(raise_request_exception=False)
-        client.force_login(user)
-        return client
-
-    return make
 
 
 @pytest.fixture
@@ -49,6 +66,7 @@ def rows():
     runtime = RuntimeFactory(online=True, encrypted_key="gAAAA-encrypted-thing")
     for number in range(5):
         OperationFactory(failed=True)
+        AlertFactory()
         keys.create_key(f"bot{number}", [Scope.READ], actor=SYSTEM)
         RequestRecord.objects.create(
             request_id=f"r{number}", prompt_preview="my private prompt"
@@ -56,6 +74,12 @@ def rows():
         Activation.objects.create(
             node=runtime.node, runtime=runtime, model_name="m", state="former"
         )
+        at = timezone.now() - timedelta(seconds=10 * number)
+        RuntimeSample.objects.create(runtime=runtime, at=at, status="online")
+        MachineSample.objects.create(
+            node=runtime.node, at=at, memory_used_bytes=1, memory_total_bytes=2
+        )
+        Trial.objects.create(node=runtime.node, runtime="ollama", model_name="m")
     return OperationFactory(running=True)
 
 

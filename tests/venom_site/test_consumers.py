@@ -8,17 +8,15 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 
 import pytest
 from django.contrib.auth.models import Group
 from django.contrib.sessions.models import Session
 from django.test import Client
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import connect
 
 from models_app.choices import OperationStatus
-from models_app.services import claims, operations
+from models_app.services import claims, operation_rows
 from runtime_app.governance import keys
 from runtime_app.governance.callers import Caller
 from tests.factories import OperationFactory, RuntimeFactory
@@ -27,39 +25,6 @@ from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.events import Event, publish
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def open_socket(web):
-    """open_socket("/ws/ui/", cookie=…, key=…) → a socket of that server."""
-
-    @contextmanager
-    def open_one(path, *, cookie="", key="", **options):
-        headers = {}
-        if cookie:
-            headers["Cookie"] = cookie
-        if key:
-            headers["Authorization"] = f"Bearer {key}"
-        address = web.url.replace("http", "ws") + path
-        options.setdefault("origin", web.url)
-        with connect(
-            address, additional_headers=headers, proxy=None, **options
-        ) as socket:
-            yield socket
-
-    return open_one
-
-
-@pytest.fixture
-def signed_in(make_user):
-    """signed_in("Operator") → the cookie of a session of that group."""
-
-    def sign_in(group="Operator"):
-        client = Client()
-        client.force_login(make_user(group))
-        return f"venom_session={client.cookies['venom_session'].value}"
-
-    return sign_in
 
 
 def heard(socket, text, seconds=5.0):
@@ -111,9 +76,9 @@ def test_a_page_of_one_operation_hears_of_that_one_and_its_log(open_socket, sign
     with open_socket(
         f"/ws/ui/?topics=operation-{shown.pk}", cookie=signed_in()
     ) as page:
-        operations.write_log(shown.pk, "Step 1 of 5.")
-        operations.announce(other)
-        operations.announce(shown)
+        operation_rows.write_log(shown.pk, "Step 1 of 5.")
+        operation_rows.announce(other)
+        operation_rows.announce(shown)
         message = heard(page, f'id="operation-log-{shown.pk}"')
 
     assert "Step 1 of 5." in message
@@ -152,7 +117,7 @@ def test_a_burst_is_two_updates_a_second_and_the_end_is_never_lost(
         work = claims.claim(operation.pk)
         for progress in range(20):
             work.checkpoint(step=progress, line=f"Step {progress}")
-        operations.finish(operation.pk, work.token, OperationStatus.COMPLETED)
+        operation_rows.finish(operation.pk, work.token, OperationStatus.COMPLETED)
         began, messages = time.monotonic(), []
         while "completed" not in "".join(messages):
             messages.append(heard(page, f'id="operation-{operation.pk}"'))

@@ -11,7 +11,10 @@ from django.utils import timezone
 
 from models_app.models import Node
 from tests.factories import NodeFactory, RuntimeFactory
+from tests.fakes.nvml import PracticeNvml, pynvml
 from venom_site import checks, doctor
+from venom_site.clients import hardware
+from venom_site.clients.gpus import GpuReader
 from venom_site.lib import secrets
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +52,33 @@ def test_a_runtime_that_is_away_is_a_warning_and_one_online_is_not():
     assert levels["runtime ollama"].level == "ok"
     assert levels["runtime mine"].level == "warn"
     assert "abcdefghijklmn" not in levels["runtime mine"].sentence
+
+
+def test_a_gpu_library_that_fails_is_a_warning_and_no_gpu_is_none(monkeypatch):
+    broken = GpuReader(PracticeNvml(failure=pynvml.NVML_ERROR_LIB_RM_VERSION_MISMATCH))
+    monkeypatch.setattr(hardware, "_reader", lambda: broken)
+    [finding] = doctor.look_everywhere({"gpus"})
+    assert finding.level == "warn"
+    assert "RM has detected an NVML/RM version mismatch" in finding.sentence
+
+    absent = GpuReader(PracticeNvml(failure=pynvml.NVML_ERROR_LIBRARY_NOT_FOUND))
+    monkeypatch.setattr(hardware, "_reader", lambda: absent)
+    [finding] = doctor.look_everywhere({"gpus"})
+    assert (finding.level, finding.sentence) == ("ok", "There is none.")
+
+
+@pytest.mark.parametrize(("scope", "level"), [("system", "ok"), ("user", "warn")])
+def test_without_systemd_it_says_that_servers_are_our_own_processes(
+    scope, level, settings, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    changed = {"VENOM_SYSTEMD_SCOPE": scope}
+    settings.ENV = settings.ENV.model_copy(update=changed)
+
+    [finding] = doctor.look_everywhere({"units"})
+
+    assert finding.level == level
+    assert "processes of Venom's own" in finding.sentence
 
 
 def test_a_stored_key_that_does_not_open_is_bad_and_named():

@@ -13,7 +13,7 @@ from websockets.sync.client import connect
 
 from models_app.choices import OperationStatus
 from models_app.models import Operation
-from models_app.services import claims, operations
+from models_app.services import claims, operation_rows
 from runtime_app.governance import keys
 from tests.factories import OperationFactory
 from tests.fakes.waiting import wait_until
@@ -64,7 +64,7 @@ def a_stream_tells_the_end(client):
     with client.stream("GET", path) as stream:
         lines = stream.iter_lines()
         assert next(lines) == "id: 0"
-        operations.finish(
+        operation_rows.finish(
             operation.pk, operation.claim_token, OperationStatus.COMPLETED
         )
         assert "event: operation_finished" in list(lines)

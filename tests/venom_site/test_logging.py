@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import logging.config
+import time
 
 import pytest
 from uvicorn.config import LOGGING_CONFIG
@@ -52,6 +53,33 @@ def test_what_looks_like_a_secret_is_masked(line, secret):
 )
 def test_what_people_need_to_read_stays(line):
     assert without_secrets(line) == line
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize(
+    "line",
+    [
+        *("venom_12345678", "sk-12345678", "hf_12345678", "AIza12345678"),
+        *("bearer 12345678", "basic 12345678", "token=1234", "secret: 1234"),
+        *("password = '1234", "passwd:1234", "api_key=1234", "api-key:1234"),
+        *("apikey=1234", "no token, but token=1234", "ftp://u:1234@x"),
+    ],
+)
+def test_the_quick_look_overlooks_nothing_that_the_pattern_finds(line, upper):
+    given = f"{line.upper()} 🐢" if upper else line
+    assert "1234" not in without_secrets(given)
+
+
+@pytest.mark.parametrize("escaped", ['\\"', "\\\\n ", "\\u00a0"])
+def test_the_quick_look_sees_through_the_escapes_of_json(escaped):
+    assert ours.may_hold_secrets(f'{{"x": "password{escaped}: 1234"}}')
+    assert not ours.may_hold_secrets('{"action": "first_token", "max_tokens": 5}')
+
+
+def test_the_quick_look_takes_its_time_from_nobody():
+    began = time.perf_counter()
+    ours.may_hold_secrets(("token" + "\\" * 5000) * 20)
+    assert time.perf_counter() - began < 1
 
 
 @pytest.fixture
@@ -107,3 +135,10 @@ def test_no_server_writes_an_access_line(log):
         logging.getLogger(name).info("GET /welcome/%s/ 200", TOKEN)
 
     assert log.getvalue() == ""
+
+
+@pytest.mark.usefixtures("log")
+def test_uvicorn_does_not_even_put_an_access_line_together():
+    """It does for a logger that somebody hears, its own or one above it."""
+    assert not logging.getLogger("uvicorn.access").propagate
+    assert ours.configuration()["loggers"]["uvicorn.access"]["handlers"] == []

@@ -139,9 +139,11 @@ def test_a_share_stays_between_nothing_and_everything():
     assert atoms.percent_of(None, 20) == atoms.percent_of(5, 0) == 0
 
 
-def test_the_first_token_share_of_an_answer():
-    assert atoms.first_token_share(record()) == 25
-    assert atoms.first_token_share(record(ttft_ms=None)) == 0
+def test_a_time_of_a_trace_is_shown_to_the_millisecond(settings):
+    settings.TIME_ZONE = "UTC"
+    assert atoms.clock_of("2026-11-21T10:00:00.100Z") == "10:00:00.100"
+    assert atoms.clock_of("yesterday") == "yesterday"
+    assert atoms.clock_of("2026-13-45T10:00:00Z") == "2026-13-45T10:00:00Z"
 
 
 @pytest.mark.parametrize(
