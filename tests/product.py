@@ -54,6 +54,7 @@ class Product:
         self.url = f"http://127.0.0.1:{self.port}"
         words = f"-m uvicorn venom_site.asgi:application --port {self.port}".split()
         more = ("--log-level", "warning", "--timeout-graceful-shutdown", "4")
+        more += ("--timeout-keep-alive", "75")
         argv = [sys.executable, *words, *more]
         log = self.folder / "web.log"
         self.running = Running(argv, cwd=ROOT, env=self.environment, log=log)

@@ -48,6 +48,7 @@ class ServerThread:
             lifespan="on",
             log_config=None,
             timeout_graceful_shutdown=1,
+            timeout_keep_alive=75,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -146,6 +147,7 @@ class UvicornProcess(ServerProcess):
         return (
             *("uvicorn", "venom_site.asgi:application", "--port", str(self.port)),
             *("--timeout-graceful-shutdown", "4", "--log-level", "warning"),
+            *("--timeout-keep-alive", "75"),
         )
 
 

@@ -13,6 +13,8 @@ from tests.full.compose import (
     instructions,
     service,
 )
+from venom_site.embedded.place import choose_place
+from venom_site.embedded.up import roles
 from venom_site.env import SECRETS, Env
 
 SERVING = tuple(role for role in ROLES if role != "prepare")
@@ -141,3 +143,13 @@ def test_beat_runs_once():
     ]
 
     assert schedulers == ["beat"]
+
+
+def test_uvicorn_keeps_an_idle_connection_longer_than_clients_and_balancers(tmp_path):
+    """Whoever closes first must know whether it is about to ask: the official clients
+    keep one for 5 s, balancers for 60."""
+    place = choose_place(tmp_path, environment={})
+    web = next(role for role in roles(place) if role.name == "web")
+
+    for words in (web.argv, service("gateway")["command"]):
+        assert int(words[words.index("--timeout-keep-alive") + 1]) > 60

@@ -14,14 +14,14 @@ from tests.real.llama_server import RealLlamaServer
 pytestmark = [pytest.mark.real, pytest.mark.process, pytest.mark.slow]
 
 CHAT = "/v1/chat/completions"
-MOST = 1000  # tokens, nearly its whole context
+MOST = 8000  # tokens, nearly its whole context: seconds, however fast the machine
 # It answers so many at once (two slots, four threads more), /metrics is the sixth: with
 # more clients the figures would wait behind their answers.
 CLIENTS = 5
 # A second after the last news of any request it looks whether clients of plain answers
 # are still there. Figures are news too: asked for all the time, they keep it from it.
 LOOK_SECONDS = 2
-# So much for each token that a thousand take a moment.
+# So much for each token that their making takes longer than its looks are apart.
 LONG = {
     "messages": [{"role": "user", "content": "Opowiedz"}],
     "max_tokens": MOST,

@@ -15,7 +15,7 @@ import numpy
 from tests.fakes.words import WORDS
 
 NAME = "tiny-practice"
-CONTEXT_LENGTH = 1024
+CONTEXT_LENGTH = 8192
 WIDTH, BLOCKS, HEADS, FEED_FORWARD = 64, 2, 2, 128
 ROLES = ("user", "assistant", "system")
 TEMPLATE = (

@@ -28,6 +28,9 @@ RELEASE_SECONDS = 10.0  # the children of a killed `up` are gone after 8 s
 NEIGHBOURS_SECONDS = 10.0
 DOWN_SECONDS = 12.0
 END_SECONDS = 9.5  # for servers of ours, beside our own processes
+# Longer than clients keep an idle connection (the official ones 5 s, balancers 60): who
+# closes first must be the one that knows whether it is about to ask again.
+KEEP_ALIVE_SECONDS = 75
 UNLOAD_SECONDS = 8.0  # 5 s for the servers, the rest for the command's own start
 
 
@@ -184,6 +187,7 @@ def roles(place: Place) -> list[Role]:
         *("uvicorn", "venom_site.asgi:application"),
         *("--host", place.host, "--port", str(place.port), "--lifespan", "on"),
         *("--timeout-graceful-shutdown", "4", "--ws", "websockets-sansio"),
+        *("--timeout-keep-alive", str(KEEP_ALIVE_SECONDS)),
         *("--no-server-header", "--no-access-log", "--log-level", "warning"),
     )
     worker = (
