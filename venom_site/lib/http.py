@@ -27,8 +27,8 @@ from venom_site.lib.http_answers import (
 
 CONNECT_SECONDS = 2
 Result = TypeVar("Result")
-# Shorter than any server's own limit (a bare uvicorn closes idle connections after 5 s), so
-# that a periodic check never meets a connection that is just being closed.
+# Shorter than any server's own limit (a bare uvicorn closes idle connections after
+# 5 s): a periodic check never meets a connection that is just being closed.
 _LIMITS = httpx.Limits(max_connections=4, keepalive_expiry=2)
 
 
