@@ -53,9 +53,8 @@ class Product:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         words = f"-m uvicorn venom_site.asgi:application --port {self.port}".split()
-        more = ("--log-level", "warning", "--timeout-graceful-shutdown", "4")
-        more += ("--timeout-keep-alive", "75")
-        argv = [sys.executable, *words, *more]
+        waits = ["--timeout-graceful-shutdown", "4", "--timeout-keep-alive", "75"]
+        argv = [sys.executable, *words, *waits, "--log-level", "warning"]
         log = self.folder / "web.log"
         self.running = Running(argv, cwd=ROOT, env=self.environment, log=log)
         wait_until(self._answers, seconds=30)
