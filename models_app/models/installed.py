@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.db import models
-from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -18,6 +17,7 @@ from models_app.choices import (
 from models_app.models.nodes import Node
 from models_app.querysets import InstalledModelQuerySet
 from models_app.reasons import Reason, read_stored
+from venom_site.lib.addresses import address
 from venom_site.lib.ids import uuid7
 from venom_site.lib.names import COMMIT_DIGITS, short_revision
 
@@ -132,7 +132,7 @@ class InstalledModel(models.Model):
         return self.name
 
     def get_absolute_url(self) -> str:
-        return reverse("model-detail", args=[self.provider, self.name])
+        return address("model-detail", self.provider, self.name)
 
     @property
     def runtime(self) -> str:

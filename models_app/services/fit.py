@@ -8,6 +8,7 @@ apart from what was measured, which wins at its own context.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from models_app.providers.figures import ModelFigures
@@ -126,11 +127,10 @@ def judge(
         return Fit(verdict="unknown", store_ok=store_ok)
     wanted = _wanted(need, machine.serving(runtime), context)
     found = _judge(need, _rooms(machine, runtime), wanted)
-    alone = _judge(need, _rooms(machine.empty(), runtime), wanted)
     return replace(
         found,
         store_ok=store_ok,
-        is_busy=found.verdict != "fits" and alone.verdict == "fits",
+        is_busy=found.verdict != "fits" and _fits_alone(need, machine, runtime, wanted),
         weights_bytes=(figures.weights_bytes if figures else 0) or size_bytes or 0,
     )
 
@@ -190,6 +190,12 @@ def _wanted(need: Need, serving: Serving, context: int | None) -> int | None:
     return min(wanted, need.longest) if need.longest else wanted
 
 
+def _fits_alone(need: Need, machine: Machine, runtime: str, wanted: int | None) -> bool:
+    """If nobody else used the memory."""
+    return _judge(need, _rooms(machine.empty(), runtime), wanted).verdict == "fits"
+
+
+@lru_cache(maxsize=64)
 def _rooms(machine: Machine, runtime: str) -> _Rooms:
     memory = memory_room(machine)
     if not machine.gpus:

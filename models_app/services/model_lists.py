@@ -7,9 +7,10 @@ from its open operation and is not stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from models_app.choices import PROFILE_PROVIDERS, ModelStatus, OperationType
 from models_app.models import InstalledModel, Operation
@@ -73,9 +74,7 @@ def list_rows(
     first = (page - 1) * per_page
     shown = coming[first : first + per_page]
     after = max(0, first - len(coming))
-    rows = _wanted(wanted).filter(wanted.condition).with_versions().for_display()
-    rows = rows.in_list_order(wanted.order)
-    models = rows[after : after + per_page - len(shown)]
+    models = _found(wanted)[after : after + per_page - len(shown)]
     return RowPage(
         rows=[*shown, *(_row(model, operations) for model in models)],
         total=total,
@@ -89,9 +88,48 @@ def list_rows(
 
 def _families(wanted: ModelFilter) -> list[tuple[str, int, int]]:
     """Each family of this node: its name, how many it has, how many were found."""
-    found = Count("pk", filter=wanted.condition or None)
-    rows = _wanted(wanted).values("family").annotate(number=Count("pk"), found=found)
-    return list(rows.order_by("family").values_list("family", "number", "found"))
+    if not wanted.condition:
+        rows = _in_families(settings.NODE, settings.RUNTIME_PROFILE).all()
+        return [(family, number, number) for family, number in rows]
+    found = Count("pk", filter=wanted.condition)
+    told = _wanted(wanted).values("family").annotate(number=Count("pk"), found=found)
+    return list(told.order_by("family").values_list("family", "number", "found"))
+
+
+def _found(wanted: ModelFilter) -> InstalledModelQuerySet:
+    """What the filter finds, in its order and with all that a line shows."""
+    if not wanted.condition:
+        return _listed(settings.NODE, settings.RUNTIME_PROFILE, wanted.order).all()
+    rows = _wanted(wanted).filter(wanted.condition).with_versions().for_display()
+    return rows.in_list_order(wanted.order)
+
+
+# Putting such a query together takes as long as running it. The usual ones are put
+# together once for each setting and cloned; what they hold is never run itself.
+
+
+@lru_cache(maxsize=8)
+def _in_families(
+    _node: str, _profile: str
+) -> QuerySet[InstalledModel, tuple[str, int]]:
+    rows = installed_here().leading().values("family").annotate(number=Count("pk"))
+    return rows.order_by("family").values_list("family", "number")
+
+
+@lru_cache(maxsize=8)
+def _listed(_node: str, _profile: str, order: str) -> InstalledModelQuerySet:
+    rows = installed_here().leading().with_versions().for_display()
+    return rows.in_list_order(order)
+
+
+@lru_cache(maxsize=8)
+def _at_work(_node: str) -> OperationQuerySet:
+    same = InstalledModel.objects.filter(
+        node_id=OuterRef("node_id"),
+        provider=OuterRef("provider"),
+        name__iexact=OuterRef("model_name"),
+    )
+    return _work().for_display().annotate(is_installed=Exists(same))
 
 
 def _wanted(wanted: ModelFilter) -> InstalledModelQuerySet:
@@ -108,8 +146,7 @@ def _wanted(wanted: ModelFilter) -> InstalledModelQuerySet:
 def all_rows() -> list[ModelRow]:
     """Everything in the order of `list_rows`, in two queries."""
     operations = _open_operations()
-    models = installed_here().leading().with_versions().for_display().in_list_order()
-    installed = [_row(model, operations) for model in models]
+    installed = [_row(model, operations) for model in _found(ModelFilter())]
     return [*_on_their_way(operations), *installed]
 
 
@@ -144,15 +181,8 @@ def _status(model: InstalledModel | None, operation: Operation | None) -> str:
 
 def _open_operations(name: str = "") -> dict[Key, Operation]:
     """The open installs and removals of this node by what they are about."""
-    rows = _work()
-    if name:
-        rows = rows.filter(model_name__iexact=name)
-    same = InstalledModel.objects.filter(
-        node_id=OuterRef("node_id"),
-        provider=OuterRef("provider"),
-        name__iexact=OuterRef("model_name"),
-    )
-    rows = rows.for_display().annotate(is_installed=Exists(same))
+    rows = _at_work(settings.NODE)
+    rows = rows.filter(model_name__iexact=name) if name else rows.all()
     return {(row.provider, row.model_name.lower()): row for row in rows}
 
 

@@ -65,6 +65,23 @@ def context_text(tokens: int | None) -> str:
 
 
 @register.simple_tag
+def fit_badge(fit: Fit | None) -> SafeString:
+    """A fit as a bar and words; None is a model that runs in a cloud."""
+    words = fit_words(fit)
+    return format_html(
+        '<span class="fit {}"{}>{}{}{}</span>',
+        words.tone,
+        format_html(' title="{}"', words.title) if words.title else "",
+        words.bar,
+        words.text,
+        _no_room() if fit is not None and not fit.store_ok else "",
+    )
+
+
+def _no_room() -> SafeString:
+    return format_html('<span class="sub">{}</span>', _("no room on the disk"))
+
+
 def fit_words(fit: Fit | None) -> FitWords:
     """What the badge of a fit says; None is a model that runs in a cloud."""
     if fit is None:
@@ -123,9 +140,9 @@ def _title(fit: Fit) -> str:
 
 
 @register.simple_tag
-def model_fit(model: InstalledModel, machine: Machine | None = None) -> Fit | None:
-    """The fit of an installed model; a list gives the machine it has read once."""
-    return fit_of(model, machine or read_memory())
+def model_fit(model: InstalledModel, machine: Machine | None = None) -> SafeString:
+    """The badge of an installed model; a list gives the machine it has read once."""
+    return fit_badge(fit_of(model, machine or read_memory()))
 
 
 @register.filter

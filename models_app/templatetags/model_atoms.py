@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from typing import Protocol
+from urllib.parse import quote
 
 from django import template
 from django.utils.translation import gettext_lazy as _
@@ -15,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from models_app.choices import ModelStatus, PendingPhase
 from models_app.providers.catalogue import Listed
 from models_app.services.model_lists import ModelRow
+from venom_site.lib.addresses import address
 from venom_site.templatetags.pills import UNKNOWN_PILL, Pill
 
 register = template.Library()
@@ -59,6 +61,19 @@ def model_element(provider: str, name: str) -> str:
 def offer_element(item: Listed) -> str:
     """The same for a model that a catalogue lists."""
     return f"offer-{model_element(item.provider, item.name)}"
+
+
+@register.filter
+def activation_address(row: ModelRow) -> str:
+    """The plan of a switch to it."""
+    return f"{address('activate', row.runtime)}?model={quote(row.name, safe='')}"
+
+
+@register.filter
+def menu_address(row: ModelRow) -> str:
+    """All that can be done with it, fetched when its menu is seen."""
+    name = quote(row.name, safe="")
+    return f"{address('model-menu')}?provider={row.provider}&name={name}"
 
 
 @register.simple_tag

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.template.loader import render_to_string
 
 from models_app.models import InstalledModel
 from models_app.providers.figures import ModelFigures
 from models_app.services.figures import stored
 from models_app.services.fit import Fit
-from models_app.templatetags.fit_atoms import context_text, fit_words
+from models_app.templatetags.fit_atoms import context_text, fit_badge, fit_words
 from tests.factories import InstalledModelFactory, RuntimeFactory
 from tests.fakes.nvml import PracticeGpu
 
@@ -104,13 +103,13 @@ def test_the_title_says_how_the_number_is_known(fit, words):
 def test_the_bar_stays_within_its_frame():
     words = badge(verdict="too_big", available_bytes=1, weights_bytes=5 * GIB)
     assert (words.weights, words.both) == (100, 100)
-    html = render_to_string("models_app/_fit.html", {"fit": Fit(verdict="fits")})
+    html = fit_badge(Fit(verdict="fits"))
     assert "style=" not in html
 
 
 def test_a_full_disk_is_said_beside_the_memory():
     fit = Fit(verdict="fits", needed_bytes=1, available_bytes=2, store_ok=False)
-    html = render_to_string("models_app/_fit.html", {"fit": fit})
+    html = fit_badge(fit)
     assert "no room on the disk" in html
 
 

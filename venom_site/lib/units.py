@@ -7,8 +7,10 @@ Pure functions, used by templates, the terminal and the API.
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from django.utils.formats import number_format
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 GB = 10**9
@@ -20,7 +22,13 @@ BYTE_STEPS = ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB"))
 
 def decimal(number: float, places: int) -> str:
     """Rounded, with the language's comma; Django's own function only cuts off."""
-    return number_format(round(number, places), places)
+    return _written(round(number, places), places, get_language())
+
+
+@lru_cache(maxsize=4096)
+def _written(number: float, places: int, _language: str | None) -> str:
+    """Lists write the same few numbers again and again, in a hundred steps each."""
+    return number_format(number, places)
 
 
 def size_text(size: float | None) -> str:
