@@ -67,8 +67,8 @@ def test_a_wrong_model_name_is_served_under_its_own_alias(real_llama_server, cli
 def test_a_prompt_beyond_the_context_is_refused_with_both_numbers(
     real_llama_server, client
 ):
-    long = [{"role": "user", "content": "x" * 4000}]
+    long = [{"role": "user", "content": "x" * 4 * real_llama_server.context}]
     with pytest.raises(openai.BadRequestError) as refused:
         client.chat.completions.create(model=real_llama_server.model, messages=long)
     assert refused.value.body["type"] == "exceed_context_size_error"
-    assert refused.value.body["n_ctx"] == 1024
+    assert refused.value.body["n_ctx"] == real_llama_server.context

@@ -21,6 +21,7 @@ from urllib.request import urlopen
 from tests.fakes.server import PARENT_PIPE, watch_parent
 
 MODEL = "tiny-practice"
+CONTEXT = 8192  # tokens for each of its slots
 START_SECONDS = 120  # two on a machine with nothing else to do
 STOP_SECONDS = 10
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -30,6 +31,7 @@ class RealLlamaServer:
     """The server as a child process that ends with us, even if we are killed."""
 
     model = MODEL
+    context = CONTEXT
 
     def __init__(self, port: int = 0, *options: str) -> None:
         self.url = ""
@@ -122,16 +124,16 @@ def _serve(path: Path, port: int, *, embeds: bool) -> Any:
     # Both are test-only packages; who only imports the fixture may lack them.
     import xllamacpp
 
-    from tests.real.tiny_gguf import CONTEXT_LENGTH, write_tiny_gguf
+    from tests.real.tiny_gguf import write_tiny_gguf
 
-    write_tiny_gguf(path)
+    write_tiny_gguf(path, CONTEXT)
     settings = xllamacpp.CommonParams()
     settings.model.path = str(path)
     settings.model_alias = {MODEL}
     settings.hostnames = ["127.0.0.1"]
     settings.port = port
     settings.n_parallel = 2
-    settings.n_ctx = 2 * CONTEXT_LENGTH  # n_ctx is shared among the slots
+    settings.n_ctx = 2 * CONTEXT  # n_ctx is shared among the slots
     settings.cpuparams.n_threads = 1
     settings.offline = True
     settings.embedding = embeds

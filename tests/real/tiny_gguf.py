@@ -1,6 +1,6 @@
 """Writes a language model of half a megabyte that a real llama.cpp loads.
 
-    python -m tests.real.tiny_gguf PATH
+    python -m tests.real.tiny_gguf PATH CONTEXT
 
 Its weights are random from a fixed seed, so it speaks nonsense in real words
 and two runs write the same bytes. Used by `llama_server.py`; needs no download.
@@ -15,7 +15,6 @@ import numpy
 from tests.fakes.words import WORDS
 
 NAME = "tiny-practice"
-CONTEXT_LENGTH = 8192
 WIDTH, BLOCKS, HEADS, FEED_FORWARD = 64, 2, 2, 128
 ROLES = ("user", "assistant", "system")
 TEMPLATE = (
@@ -26,11 +25,11 @@ TEMPLATE = (
 )
 
 
-def write_tiny_gguf(path: Path) -> None:
+def write_tiny_gguf(path: Path, context: int) -> None:
     """Write the model file; an existing one is replaced."""
     vocabulary = _vocabulary()
     writer = gguf.GGUFWriter(str(path), "llama")
-    _describe(writer)
+    _describe(writer, context)
     _add_tokenizer(writer, vocabulary)
     _add_tensors(writer, words_from=len(vocabulary) - len(WORDS), size=len(vocabulary))
     writer.write_header_to_file()
@@ -50,9 +49,9 @@ def _vocabulary() -> list[tuple[str, gguf.TokenType]]:
     ]
 
 
-def _describe(writer: gguf.GGUFWriter) -> None:
+def _describe(writer: gguf.GGUFWriter, context: int) -> None:
     writer.add_name(NAME)
-    writer.add_context_length(CONTEXT_LENGTH)
+    writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(BLOCKS)
     writer.add_feed_forward_length(FEED_FORWARD)
@@ -104,4 +103,4 @@ def _add_tensors(writer: gguf.GGUFWriter, *, words_from: int, size: int) -> None
 
 
 if __name__ == "__main__":
-    write_tiny_gguf(Path(sys.argv[1]))
+    write_tiny_gguf(Path(sys.argv[1]), int(sys.argv[2]))
