@@ -151,15 +151,15 @@ def _begin_ending_servers(
 
 
 def _see_servers_ended(ending: subprocess.Popen[bytes] | None, ends: float) -> None:
-    """It has been at work as long as our own processes took to end."""
+    """It has been at work as long as our own processes took to end. One that a busy
+    machine holds up goes on without us: it has a limit of its own, and killed it would
+    leave the servers and their memory to nobody."""
     if ending is None:
         return
     try:
         ending.wait(max(0.1, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
-        ending.kill()
-        ending.wait()
-        say("Servers that Venom started may still run; the next start finds them.")
+        say("The servers that Venom started take longer and are still being stopped.")
 
 
 def _demo_key_command() -> list[str]:
