@@ -1,7 +1,7 @@
 # One image for every role; docker-compose.yml says which.
 FROM python:3.12-slim-bookworm
 
-ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 VENOM_SKIP_BOOTSTRAP=1 VENOM_DATA_DIR=/data
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 VENOM_SKIP_BOOTSTRAP=1 VENOM_DATA_DIR=/data MALLOC_ARENA_MAX=2
 WORKDIR /app
 RUN useradd --system --uid 10001 --home-dir /app venom \
  && mkdir /data && chown venom /data

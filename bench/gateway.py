@@ -106,6 +106,7 @@ def start(folder: str, up: ExitStack, chosen: argparse.Namespace) -> list[Lane]:
     upstream = up.enter_context(running("bench.upstream", "--port", str(bare)))
     command = ("venom_site.asgi:application", "--port", str(ours))
     # As `manage.py up` runs it.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     options = ("--log-level", "warning", "--no-access-log")
     venom = up.enter_context(running("uvicorn", *command, *options))
     lanes = [

@@ -18,6 +18,7 @@ from runtime_app.views import stat_cards
 from tests.fakes.nvml import PracticeGpu, PracticeNvml
 from tests.quick_flush import after_a_test
 from venom_site.clients import hardware
+from venom_site.clients.nvml import GpuReader
 from venom_site.lib.access import SYSTEM, Scope
 from venom_site.lib.kept import Kept
 
@@ -149,7 +150,7 @@ def gpus(monkeypatch):
 
     def plug_in(*found: PracticeGpu) -> PracticeNvml:
         library = PracticeNvml(list(found))
-        reader = hardware.GpuReader(library)
+        reader = GpuReader(library)
         monkeypatch.setattr(hardware, "_reader", lambda: reader)
         monkeypatch.setattr(
             machine, "_hardware", Kept(machine._read_hardware, at_least=2)

@@ -10,7 +10,6 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-import redis
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection, connections
 from django.http import HttpRequest, JsonResponse
@@ -19,8 +18,10 @@ from django.views.decorators.http import require_safe
 
 from venom_site.diagnosis import unapplied
 from venom_site.lib.access import open_to_all
+from venom_site.lib.redis_server import RedisAway, redis_server
 
 DEADLINE_SECONDS = 1.5
+REDIS_SECONDS = 0.5
 _looking = threading.Lock()
 
 Checks = dict[str, dict[str, Any]]
@@ -85,13 +86,9 @@ def _all_applied() -> str:
 
 
 def _redis() -> str:
-    server = redis.Redis.from_url(
-        settings.REDIS_URL, socket_timeout=0.5, socket_connect_timeout=0.5
-    )
     try:
-        server.ping()
-    except redis.RedisError:
+        with redis_server(seconds=REDIS_SECONDS) as server:
+            server.ping()
+    except RedisAway:
         return "Redis does not answer."
-    finally:
-        server.close()
     return ""

@@ -15,7 +15,7 @@ from runtime_app.services.active import active_payload
 from tests.fakes.nvml import PracticeGpu, PracticeNvml
 from tests.runtime_app.switches import activated, fresh, living, log_of
 from venom_site.clients import hardware
-from venom_site.clients.gpus import GpuReader
+from venom_site.clients.nvml import GpuReader
 from venom_site.lib.kept import Kept
 
 pytestmark = [

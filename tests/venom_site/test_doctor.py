@@ -14,7 +14,7 @@ from tests.factories import NodeFactory, RuntimeFactory
 from tests.fakes.nvml import PracticeNvml, pynvml
 from venom_site import checks, doctor
 from venom_site.clients import hardware
-from venom_site.clients.gpus import GpuReader
+from venom_site.clients.nvml import GpuReader
 from venom_site.lib import secrets
 
 pytestmark = pytest.mark.django_db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ import pytest
 
 from tests.fakes.nvml import PracticeGpu, PracticeNvml, pynvml
 from venom_site.clients import hardware
-from venom_site.clients.hardware import Gpu, GpuReader
+from venom_site.clients.gpus import Gpu
+from venom_site.clients.nvml import GpuReader
 
 
 def test_a_gpu_is_read_with_its_memory_and_load():
@@ -173,11 +175,26 @@ def test_asking_this_very_machine_never_raises():
 
 def test_importing_it_warns_nobody():
     code = "import warnings; warnings.simplefilter('error')\n"
-    code += "import venom_site.clients.hardware as h; h.gpus()"
+    code += "import venom_site.clients.nvml as nvml; nvml.open_reader().read()"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_what_this_machine_has_no_use_for_is_not_loaded(tmp_path):
+    """NVML's module without a driver and Redis' client without a Redis are 15 MB."""
+    given = {**os.environ, "VENOM_DATA_DIR": str(tmp_path)}
+    given |= {"VENOM_ENV_FILE": os.devnull, "REDIS_URL": "", "DATABASE_URL": ""}
+    code = "import sys, venom_site.asgi\n"
+    code += "from venom_site.clients import hardware\n"
+    code += "hardware.NVML = 'libnone.so'; assert hardware.gpus() == []\n"
+    code += "print(*sorted({'pynvml', 'redis'} & set(sys.modules)))"
+    told = subprocess.check_output(
+        [sys.executable, "-c", code], env=given, text=True, timeout=120
+    )
+    assert told.strip() == ""
 
 
 def test_a_folder_that_is_not_there_has_no_disk(tmp_path):

@@ -1,22 +1,29 @@
 """What this machine has and uses: psutil for disk and memory, NVML for GPUs.
 
 Plain figures for pages, samples and the API. Never raises for something a machine
-lacks. What NVML is asked stands in `gpus.py`.
+lacks. What NVML is asked stands in `nvml.py`.
 """
 
 from __future__ import annotations
 
+import ctypes
 import shutil
 import time
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
-from venom_site.clients.gpus import Gpu, GpuReader, ProcessesOfGpus, pynvml
+from venom_site.clients.gpus import Gpu, ProcessesOfGpus
 
-__all__ = ["Filled", "Gpu", "GpuReader", "ProcessesOfGpus", "gpus"]
+if TYPE_CHECKING:
+    from venom_site.clients.nvml import GpuReader
+
+__all__ = ["Filled", "Gpu", "ProcessesOfGpus", "gpus"]
+
+NVML = "libnvidia-ml.so.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +85,36 @@ def own_uptime_seconds() -> float:
     return max(0.0, time.time() - psutil.Process().create_time())
 
 
+def _reader() -> GpuReader | None:
+    """None where no driver is; one that is installed later is found."""
+    try:
+        ctypes.CDLL(NVML)
+    except OSError:
+        return None
+    return _opened()
+
+
 @lru_cache(maxsize=1)
-def _reader() -> GpuReader:
-    return GpuReader(pynvml)
+def _opened() -> GpuReader:
+    from venom_site.clients.nvml import open_reader
+
+    return open_reader()
 
 
 def gpus() -> list[Gpu]:
     """The GPUs of this machine that NVML shows; none is an empty list."""
-    return _reader().read()
+    reader = _reader()
+    return reader.read() if reader else []
 
 
 def gpu_fault() -> str:
     """Why GPUs that should be there are not seen, in the driver's own words; empty
     where they are seen, and where there are none."""
-    return _reader().fault
+    reader = _reader()
+    return reader.fault if reader else ""
 
 
 def gpu_processes() -> ProcessesOfGpus:
     """GPU memory by process; empty where there is no GPU or it does not tell."""
-    return _reader().processes()
+    reader = _reader()
+    return reader.processes() if reader else ProcessesOfGpus()

@@ -65,6 +65,9 @@ class Place:
             "VENOM_NODE": self.node,
             "VENOM_SKIP_BOOTSTRAP": "1",
         }
+        # glibc gives each thread a heap of its own and hardly anything back: a gateway
+        # under load was 15 MB larger (measured).
+        result.setdefault("MALLOC_ARENA_MAX", "2")
         if self.demo:  # nothing of the real installation may be touched
             result |= {"VENOM_RUNTIME_PROFILE": "full", "VENOM_ENV_FILE": os.devnull}
         return result

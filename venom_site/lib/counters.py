@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from functools import lru_cache
 
-import redis
 from django.conf import settings
+
+from venom_site.lib.redis_server import RedisAway, redis_server
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def hit(key: str, *, window_seconds: int) -> tuple[int, int]:
     if settings.REDIS_URL:
         try:
             return _hit_in_redis(key, window_seconds)
-        except redis.RedisError as error:
+        except RedisAway as error:
             logger.warning("counters in memory, Redis does not answer %s", error)
     return _hit_in_memory(key, window_seconds)
 
@@ -38,8 +38,9 @@ def reset(key: str) -> None:
         _counts.pop(key, None)
     if settings.REDIS_URL:
         try:
-            _server(settings.REDIS_URL).delete(_name(key))
-        except redis.RedisError as error:
+            with redis_server(seconds=_REDIS_SECONDS) as server:
+                server.delete(_name(key))
+        except RedisAway as error:
             logger.warning("counter not reset, Redis does not answer %s", error)
 
 
@@ -63,20 +64,13 @@ def _forget(now: float) -> None:
         del _counts[key]
 
 
-@lru_cache(maxsize=1)
-def _server(url: str) -> redis.Redis:
-    return redis.Redis.from_url(
-        url, socket_timeout=_REDIS_SECONDS, socket_connect_timeout=_REDIS_SECONDS
-    )
-
-
 def _name(key: str) -> str:
     return f"{settings.REDIS_PREFIX}:count:{key}"
 
 
 def _hit_in_redis(key: str, window_seconds: int) -> tuple[int, int]:
     name = _name(key)
-    with _server(settings.REDIS_URL).pipeline() as steps:
+    with redis_server(seconds=_REDIS_SECONDS) as server, server.pipeline() as steps:
         steps.set(name, 0, ex=window_seconds, nx=True)
         steps.incr(name)
         steps.ttl(name)
