@@ -25,6 +25,7 @@ from runtime_app.governance.callers import Caller
 from venom_site import fragments
 from venom_site.lib.access import Scope
 from venom_site.lib.errors import ScopeMissing, Unauthorized, VenomError
+from venom_site.lib.events import INTERNAL
 from venom_site.lib.listening import Ear, listening
 from venom_site.lib.offloop import off_loop
 
@@ -152,6 +153,8 @@ class EventSocket(Socket):
     by_key = True
 
     def hear(self, event: dict[str, Any]) -> None:
+        if event["type"] in INTERNAL:
+            return
         data = event["data"]
         own = data.get("operation_id") or data.get("task_id") or event["id"]
         self._pending[f"{event['type']} {own}"] = event

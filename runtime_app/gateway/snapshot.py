@@ -44,6 +44,7 @@ from runtime_app.models import (
     Runtime,
 )
 from venom_site.lib.access import Scope, expand
+from venom_site.lib.events import POLICY_CHANGED
 from venom_site.lib.impatient import be_impatient
 from venom_site.lib.listening import listening
 from venom_site.lib.secrets import Undecryptable, decrypt
@@ -51,9 +52,11 @@ from venom_site.lib.secrets import Undecryptable, decrypt
 logger = logging.getLogger(__name__)
 
 NOTE_USE_SECONDS = 30.0
-# What the lower floor knows of models changes without the policy number.
 LOOK_AGAIN_SECONDS = 0.2
-_MOVING = frozenset({"activation.changed", "model.changed", "runtime.changed"})
+# What the lower floor knows of models changes without the policy number.
+_MOVING = frozenset(
+    {POLICY_CHANGED, "activation.changed", "model.changed", "runtime.changed"}
+)
 
 
 def load() -> Snapshot:

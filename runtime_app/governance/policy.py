@@ -5,10 +5,13 @@ from __future__ import annotations
 from django.db.models import F
 
 from runtime_app.models import PolicyVersion
+from venom_site.lib.events import POLICY_CHANGED, Event, publish
 
 
 def bump_policy() -> None:
-    """Raise the number in the caller's transaction; gateways reload within 0.5 s."""
+    """Raise the number in the caller's transaction; gateways are told and reload at
+    once, and look for themselves twice a second."""
+    publish(Event(type=POLICY_CHANGED))
     if not PolicyVersion.objects.update(number=F("number") + 1):
         PolicyVersion.objects.get_or_create(pk=1, defaults={"number": 1})
 

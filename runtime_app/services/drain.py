@@ -29,6 +29,8 @@ SILENCE = timedelta(seconds=12)
 # After the deadline gateways still need a moment to end what runs and to say so.
 ENDING_SECONDS = 5.0
 LOOK_SECONDS = 0.2
+# Gateways that answer nothing there confirm at once.
+QUICK_LOOKS, QUICK_LOOK_SECONDS = 20, 0.05
 FORGOTTEN = timedelta(minutes=1)
 
 
@@ -70,13 +72,15 @@ def await_drained(work: Work, drain: Drain) -> None:
     log when one of them does not confirm it in time."""
     number = policy_number()
     last = drain.ends_at + timedelta(seconds=ENDING_SECONDS)
+    looks = 0
     while not _is_drained(drain, number):
         if timezone.now() > last:
             words = f"A gateway did not say that {drain.served_name} is free."
             work.log(words, LogLevel.WARNING)
             return
         _say_how_many(work, drain.runtime.name, drain.served_name)
-        work.wait(LOOK_SECONDS)
+        work.wait(QUICK_LOOK_SECONDS if looks < QUICK_LOOKS else LOOK_SECONDS)
+        looks += 1
 
 
 def await_idle(work: Work, runtime: str, served_name: str) -> None:

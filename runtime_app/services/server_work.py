@@ -28,7 +28,8 @@ from runtime_app.services.server_rows import GONE, note, process_fields
 from venom_site.lib.errors import Conflict, UpstreamFailed, WireError
 from venom_site.lib.queue import send_job
 
-LOOK_SECONDS = 0.25
+LOOK_SECONDS = 0.25  # at the processes
+ASK_SECONDS = 0.1  # a port that refuses costs next to nothing
 LOADS_LATER_SECONDS = 60.0  # Ollama loads its models later: it answers in seconds
 CANCELLED_GRACE_SECONDS = 1.0  # what is only starting answers nobody
 CRASHED_GRACE_SECONDS = 2.0
@@ -170,14 +171,16 @@ def _await_serving(work: Work, runtime: Runtime, launch: Launch) -> Observation:
     """What it says once it serves; raises `WireError` with the cause or the limit."""
     control = control_for(runtime)  # now with the identity of what was started
     seconds = _longest(runtime)
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        _prove_alive(control)
+    ends, looked_at = time.monotonic() + seconds, -LOOK_SECONDS
+    while (now := time.monotonic()) < ends:
+        if now - looked_at >= LOOK_SECONDS:
+            _prove_alive(control)
+            looked_at = now
         found = adapter_for(runtime).observe()
         if not found.is_failure:
             _prove_named(runtime, launch, found)
             return found
-        work.wait(LOOK_SECONDS)
+        work.wait(ASK_SECONDS)
     said = control.cause()
     raise WireError(
         f"It did not answer within {seconds:.0f} s." + (f" {said}" if said else "")

@@ -45,6 +45,16 @@ async def test_an_event_brings_the_new_activation_at_once(store):
     assert store.present.active.model_name == "gemma3:4b"
 
 
+async def test_a_moved_number_is_news_enough(store):
+    await off_loop(activate)
+
+    ends = time.monotonic() + 3
+    while store.present.active is None and time.monotonic() < ends:
+        await asyncio.sleep(0.02)
+    assert store.present.active is not None
+    assert store.present.active.model_name == "gemma3:4b"
+
+
 def change_a_capability(model) -> None:
     """As models_app does it: no policy number moves."""
     model.capabilities.supports_system_role = False

@@ -22,7 +22,7 @@ from runtime_app.governance.callers import Caller
 from tests.factories import OperationFactory, RuntimeFactory
 from venom_site import consumers, fragments
 from venom_site.lib.access import SYSTEM, Scope
-from venom_site.lib.events import Event, publish
+from venom_site.lib.events import POLICY_CHANGED, Event, publish, publish_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,6 +171,18 @@ def test_programs_hear_events_as_json(open_socket):
     assert event["type"] == "operation.changed"
     assert event["data"]["status"] == "in_progress"
     assert event["at"].endswith("Z")
+
+
+def test_programs_are_not_told_what_our_processes_tell_each_other(open_socket):
+    _, key = keys.create_key("bot", [Scope.READ], actor=SYSTEM)
+    operation = OperationFactory()
+
+    with open_socket("/ws/events/", key=key) as socket:
+        publish_now(Event(type=POLICY_CHANGED))
+        claims.claim(operation.pk)
+        event = json.loads(socket.recv(timeout=10))
+
+    assert event["type"] == "operation.changed"
 
 
 @pytest.mark.parametrize("scope", [None, Scope.INFERENCE])

@@ -24,6 +24,9 @@ from venom_site.lib.units import iso
 logger = logging.getLogger(__name__)
 
 GROUP = "venom.events"
+# Between our own processes only; programs are not told.
+POLICY_CHANGED = "policy.changed"
+INTERNAL = frozenset({POLICY_CHANGED})
 VERSION = 1
 REDIS_SECONDS = 2.0
 
