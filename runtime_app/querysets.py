@@ -8,10 +8,11 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, FilteredRelation, Q
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q
 from django.utils import timezone
 
 from history_app.choices import OPEN_STATUSES, RequestStatus
+from history_app.models import RequestRecord
 from runtime_app.choices import (
     PROFILE_KINDS,
     ActivationState,
@@ -125,8 +126,13 @@ class TaskQuerySet(models.QuerySet["Task"]):
             )
         )
 
-    def silent_since(self, moment: datetime) -> Self:
-        return self.running().filter(updated_at__lt=moment)
+    def abandoned_before(self, moment: datetime) -> Self:
+        """Running ones that nobody answers any more: silent since then, or given up in
+        the history, which knows of a process that has ended at once."""
+        given_up = RequestRecord.objects.filter(
+            pk=OuterRef("pk"), status=RequestStatus.LOST
+        )
+        return self.running().filter(Q(updated_at__lt=moment) | Exists(given_up))
 
     def unwanted(self, moment: datetime) -> Self:
         """Ended before then, with texts that nobody wanted to be kept."""

@@ -124,17 +124,19 @@ def _tell(pk: UUID) -> None:
 
 
 def mark_lost_tasks() -> int:
-    """Give up those whose process gave no sign of life; how many. Runs every minute;
-    two of these at once are harmless."""
-    silent = Task.objects.silent_since(timezone.now() - SILENCE)[:_MOST_AT_ONCE]
-    return sum(_mark_lost(task) for task in silent)
+    """Give up those whose process has ended or gives no sign of life; how many. Runs
+    every minute; two of these at once are harmless."""
+    left = Task.objects.abandoned_before(timezone.now() - SILENCE)[:_MOST_AT_ONCE]
+    return sum(_mark_lost(task) for task in left)
 
 
 def _mark_lost(task: Task) -> int:
     now = timezone.now()
-    line = "The process that answered this gave no sign of life for five minutes."
+    line = "The process that answered this has ended."
+    if task.updated_at < now - SILENCE:
+        line = "The process that answered this gave no sign of life for five minutes."
     with transaction.atomic():
-        rows = Task.objects.silent_since(now - SILENCE).filter(pk=task.pk)
+        rows = Task.objects.abandoned_before(now - SILENCE).filter(pk=task.pk)
         changed = rows.update(
             status=RequestStatus.LOST,
             logs=[*task.logs, log_entry(line, level="error")],

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from history_app.choices import RequestStatus
 from runtime_app.choices import MessageRole
 from runtime_app.gateway.answer_words import AnswerWords
 from runtime_app.models import ChatMessage, ChatSession, Task
@@ -15,6 +16,7 @@ from runtime_app.services import sessions, task_rows
 from runtime_app.services.task_rows import Progress
 from tests.factories import RuntimeFactory
 from tests.factories.chat import ChatMessageFactory, ChatSessionFactory, TaskFactory
+from tests.factories.history import RequestRecordFactory
 
 pytestmark = pytest.mark.django_db
 
@@ -131,6 +133,23 @@ def test_a_task_whose_process_vanished_is_lost_and_its_conversation_stays(caplog
     assert Task.objects.get(pk=alive.pk).status == "PROCESSING"
     assert Task.objects.get(pk=ended.pk).status == "COMPLETED"
     assert ChatMessage.objects.count() == 1
+
+
+def test_a_task_is_lost_as_soon_as_the_history_knows_that_its_process_ended():
+    task = TaskFactory(running=True)
+    other = TaskFactory(running=True)
+    record = RequestRecordFactory(id=task.pk, running=True)
+    RequestRecordFactory(id=other.pk, running=True)
+    assert task_rows.mark_lost_tasks() == 0
+
+    record.status = RequestStatus.LOST
+    record.save()
+    assert task_rows.mark_lost_tasks() == 1
+
+    task.refresh_from_db()
+    assert (task.status, task.error_code) == ("LOST", "task_lost")
+    assert task.error_message == "The process that answered this has ended."
+    assert Task.objects.get(pk=other.pk).status == "PROCESSING"
 
 
 def test_a_task_given_up_too_early_is_ended_by_who_answers_it():
