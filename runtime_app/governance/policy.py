@@ -11,9 +11,9 @@ from venom_site.lib.events import POLICY_CHANGED, Event, publish
 def bump_policy() -> None:
     """Raise the number in the caller's transaction; gateways are told and reload at
     once, and look for themselves twice a second."""
-    publish(Event(type=POLICY_CHANGED))
     if not PolicyVersion.objects.update(number=F("number") + 1):
         PolicyVersion.objects.get_or_create(pk=1, defaults={"number": 1})
+    publish(Event(type=POLICY_CHANGED))
 
 
 def policy_number() -> int:

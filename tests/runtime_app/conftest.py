@@ -19,12 +19,14 @@ def _no_kept_connections():
 
 @pytest.fixture
 def published(monkeypatch):
-    """The events that left for the channel layer, as (type, data)."""
+    """The events that left for the channel layer and are for programs too, as
+    (type, data)."""
     sent: list[tuple[str, dict]] = []
 
     def keep(message):
         event = message["event"]
-        sent.append((event["type"], event["data"]))
+        if event["type"] not in events.INTERNAL:
+            sent.append((event["type"], event["data"]))
 
     monkeypatch.setattr(events, "_send", keep)
     return sent

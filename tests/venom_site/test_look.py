@@ -64,6 +64,7 @@ def engine():
             "i18n": "django.templatetags.i18n",
             "fit_atoms": "models_app.templatetags.fit_atoms",
             "model_atoms": "models_app.templatetags.model_atoms",
+            "model_rows": "models_app.templatetags.model_rows",
             "runtime_parts": "runtime_app.templatetags.runtime_parts",
             "static": "django.templatetags.static",
         },
