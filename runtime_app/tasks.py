@@ -13,6 +13,7 @@ from runtime_app.services import (
     loading,
     server_logs,
     server_operations,
+    server_restart,
     task_rows,
     trials,
     unloading,
@@ -81,7 +82,7 @@ def run_stop(pk: str) -> None:
 
 @shared_task(name="runtime_app.run_restart")
 def run_restart(pk: str) -> None:
-    claims.carry_out(pk, server_operations.perform_restart)
+    claims.carry_out(pk, server_restart.perform_restart)
 
 
 @shared_task(name="runtime_app.forget_expired")

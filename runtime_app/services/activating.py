@@ -19,18 +19,15 @@ from runtime_app.services.former_activation import (
     remember_former,
 )
 from runtime_app.services.memory_seen import note_memory
-from runtime_app.services.roll_back import ask_back, forget, roll_back
+from runtime_app.services.roll_back import (
+    FailedBefore,
+    ask_back,
+    forget,
+    roll_back,
+)
 from runtime_app.services.runtimes import runtime_of
 from runtime_app.services.switch import Switch
-from venom_site.lib.errors import UpstreamFailed, VenomError
-
-
-class FailedBefore(UpstreamFailed):
-    """What a former claim had failed with before its worker was lost."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code  # type: ignore[misc]
+from venom_site.lib.errors import VenomError
 
 
 def perform_activation(work: Work) -> None:

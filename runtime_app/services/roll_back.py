@@ -44,6 +44,14 @@ class RollBackFailed(UpstreamFailed):
     code = "roll_back_failed"
 
 
+class FailedBefore(UpstreamFailed):
+    """What a former claim had failed with before its worker was lost."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code  # type: ignore[misc]
+
+
 def remember(work: Work, runtime: Runtime) -> None:
     """Keep how the server is, before anything of it is changed; only the first time."""
     undo = dict(work.operation.checkpoint.get("undo") or {})

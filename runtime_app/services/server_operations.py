@@ -1,4 +1,4 @@
-"""Carrying out start, stop and restart, in the node's worker; every step may run twice.
+"""Carrying out start and stop, in the node's worker; every step may run twice.
 
 A stop lets the running requests of all the server's models end first, as a switch does.
 """
@@ -24,7 +24,6 @@ from runtime_app.services.drain import (
     end_drain,
 )
 from runtime_app.services.former_activation import DRAIN_SECONDS
-from runtime_app.services.launch_proof import prove_startable
 from runtime_app.services.room_makers import why_it_stays
 from runtime_app.services.runtimes import (
     errors_named,
@@ -54,11 +53,11 @@ def perform_start(work: Work) -> None:
     runtime = runtime_of(work)
     ours_or_refused(runtime)
     try:
-        _start(work, steps, runtime)
+        start_and_confirm(work, steps, runtime)
     except VenomError as error:
         crashes.note_failed_start(work.operation, runtime, str(error))
         raise
-    _tell_serving(work, runtime)
+    tell_serving(work, runtime)
     steps.leave()
 
 
@@ -70,27 +69,12 @@ def perform_stop(work: Work) -> None:
         work.log(why)
         return
     ours_or_refused(runtime, to_stop=True)
-    _stop(work, steps, runtime)
+    stop_after_drain(work, steps, runtime)
     crashes.forget(runtime)
     steps.leave()
 
 
-def perform_restart(work: Work) -> None:
-    """What it starts with is proved before anything stops."""
-    steps = Steps(work)
-    steps.enter("checking", progress=10)
-    runtime = runtime_of(work)
-    ours_or_refused(runtime)
-    prove_startable(runtime, launch_for(runtime, _model(work, runtime)))
-    if not work.operation.checkpoint.get("stopped"):
-        _stop(work, steps, runtime)
-        work.checkpoint(stopped=True)
-    _start(work, steps, runtime)
-    _tell_serving(work, runtime)
-    steps.leave()
-
-
-def _tell_serving(work: Work, runtime: Runtime) -> None:
+def tell_serving(work: Work, runtime: Runtime) -> None:
     """After a crash the count goes on for a while; a person's start begins anew."""
     if work.params.get("again"):
         crashes.note_restart(runtime)
@@ -99,8 +83,8 @@ def _tell_serving(work: Work, runtime: Runtime) -> None:
         crashes.forget(runtime)
 
 
-def _start(work: Work, steps: Steps, runtime: Runtime) -> None:
-    launch = launch_for(runtime, _model(work, runtime))
+def start_and_confirm(work: Work, steps: Steps, runtime: Runtime) -> None:
+    launch = launch_for(runtime, model_of(work, runtime))
     steps.enter("starting", progress=40)
     start_server(work, runtime, launch)
     steps.enter("confirming", progress=80)
@@ -124,7 +108,7 @@ def _confirm(work: Work, runtime: Runtime, model: str) -> None:
         raise
 
 
-def _stop(work: Work, steps: Steps, runtime: Runtime) -> None:
+def stop_after_drain(work: Work, steps: Steps, runtime: Runtime) -> None:
     if runtime.status in ANSWERING:
         steps.enter("draining", progress=20)
         if work.params.get("when") == WHEN_IDLE:
@@ -148,7 +132,7 @@ def _stop_drained(work: Work, steps: Steps, runtime: Runtime) -> None:
     end_drain(drain)
 
 
-def _model(work: Work, runtime: Runtime) -> InstalledModel | None:
+def model_of(work: Work, runtime: Runtime) -> InstalledModel | None:
     """The registered model of the operation, the revision that ran before if it did."""
     name = work.operation.model_name
     if not name or runtime.kind == RuntimeKind.OLLAMA:

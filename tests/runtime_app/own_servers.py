@@ -9,14 +9,14 @@ import sys
 from models_app.models import Operation
 from models_app.services import claims, operations
 from runtime_app.models import Runtime
-from runtime_app.services import server_operations
+from runtime_app.services import server_operations, server_restart
 
 MODEL = "acme/practice-7b"
 PROGRAM = shlex.join([sys.executable, "-m", "tests.fakes.vllm_serve", "serve"])
 PERFORM = {
     "start": server_operations.perform_start,
     "stop": server_operations.perform_stop,
-    "restart": server_operations.perform_restart,
+    "restart": server_restart.perform_restart,
 }
 
 

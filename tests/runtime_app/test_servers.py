@@ -14,12 +14,13 @@ import pytest
 from models_app.choices import OperationStatus
 from models_app.models import Operation
 from models_app.services import operations
+from models_app.services.work import Draining
 from runtime_app.choices import ManagedBy, RuntimeStatus, Wish
 from runtime_app.models import Alert, Drain, GatewayPresence
 from runtime_app.monitoring import health, process_watch
 from runtime_app.monitoring.process_watch import ProcessWatch
 from runtime_app.runtimes.controls import control_for
-from runtime_app.services import crashes, server_work, servers
+from runtime_app.services import crashes, server_restart, server_work, servers
 from runtime_app.services.unload_now import start_with_the_house, unload_everything_now
 from tests.factories import RuntimeFactory
 from tests.fakes.waiting import wait_until
@@ -167,6 +168,46 @@ def test_a_restart_brings_the_same_model_back_in_another_process(own_vllm, actor
     assert not _lives(row.pid)
     taken = set(operation.checkpoint["steps"])
     assert {"draining", "stopping", "starting", "confirming"} <= taken
+
+
+def test_a_restart_with_settings_that_do_not_start_ends_as_it_was(
+    own_vllm, actor, own_settings
+):
+    row = started(own_vllm, actor, model=MODEL)
+    own_settings(VLLM_EXTRA_ARGS="--no-such-flag")
+
+    operation = carry_out(servers.request_restart(row, actor=actor))
+
+    assert operation.status == OperationStatus.FAILED
+    assert operation.error_code == "start_failed"
+    assert "--no-such-flag" in operation.error
+    again = fresh(row)
+    assert (again.status, again.launch) == (RuntimeStatus.ONLINE, row.launch)
+    assert again.serves(MODEL)
+    assert _lives(again.pid)
+
+
+def test_a_worker_that_leaves_on_the_way_back_is_followed_by_one_that_goes_on(
+    own_vllm, actor, own_settings, monkeypatch
+):
+    row = started(own_vllm, actor, model=MODEL)
+    own_settings(VLLM_EXTRA_ARGS="--no-such-flag")
+    operation = servers.request_restart(row, actor=actor)
+    with monkeypatch.context() as patch:
+        patch.setattr(server_restart, "roll_back", _leave)
+        carry_out(operation)
+    assert operations.get_operation(operation.pk).status == OperationStatus.PENDING
+    assert not _lives(row.pid)
+
+    operation = carry_out(operation)
+
+    assert (operation.status, operation.error_code) == ("failed", "start_failed")
+    assert "--no-such-flag" in operation.error
+    assert fresh(row).serves(MODEL)
+
+
+def _leave(*_about):
+    raise Draining
 
 
 def test_a_restart_when_idle_waits_for_the_last_request(own_vllm, actor):
