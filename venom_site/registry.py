@@ -17,7 +17,6 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,6 +44,11 @@ from runtime_app.services.activate import request_activation
 from venom_site.lib.access import SYSTEM, Principal
 from venom_site.lib.offloop import off_loop
 from venom_site.lib.units import GB, iso
+from venom_site.registry_types import (
+    ModelCapabilities,
+    ModelMetadata,
+    ModelOperation,
+)
 
 __all__ = [
     "ModelCapabilities",
@@ -63,54 +67,6 @@ ACTIVATION_SECONDS = 600  # a large model on vLLM loads for minutes
 ACTOR = Principal(
     kind="system", identifier="python", name="Python", scopes=SYSTEM.scopes
 )
-
-
-@dataclass(kw_only=True)
-class ModelCapabilities:
-    """What a model can do; None where nobody knows. Lengths in tokens."""
-
-    supports_system_role: bool | None = None
-    supports_function_calling: bool | None = None
-    supports_vision: bool | None = None
-    supports_thinking: bool | None = None
-    supports_chat: bool | None = None
-    supports_embedding: bool | None = None
-    allowed_roles: list[str] = field(default_factory=list)
-    prompt_template: str | None = None
-    max_context_length: int | None = None
-    quantization: str | None = None
-    source: str | None = None
-    sources: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class ModelMetadata:
-    """A model as the registry knows it; sizes in GB of 10⁹ bytes, times in UTC."""
-
-    name: str
-    provider: str
-    display_name: str = ""
-    size_gb: float | None = None
-    status: str = ""
-    capabilities: ModelCapabilities = field(default_factory=ModelCapabilities)
-    local_path: str | None = None
-    sha256: str | None = None
-    installed_at: str | None = None
-    runtime: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelOperation:
-    """An operation as it was when it was asked for; `progress` in percent."""
-
-    operation_id: str
-    operation_type: str
-    model_name: str
-    status: OperationStatus
-    progress: float
-    message: str
-    error: str
-    error_code: str
 
 
 class ModelRegistry:

@@ -8,7 +8,6 @@ apart from what was measured, which wins at its own context.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Literal
 
 from models_app.providers.figures import ModelFigures
@@ -16,11 +15,10 @@ from models_app.services.fit_need import Need, kv_bytes, need_of
 from models_app.services.fit_room import (
     GpuRoom,
     Machine,
+    Place,
+    Rooms,
     Serving,
-    memory_room,
-    spread_room,
-    vllm_budget,
-    vllm_free,
+    rooms_of,
 )
 
 __all__ = [
@@ -36,7 +34,6 @@ __all__ = [
 ]
 
 Verdict = Literal["fits", "tight", "partial", "too_big", "unknown"]
-Place = Literal["gpu", "memory", ""]
 
 SHORTEST_CONTEXT = 2048  # less is of no use for a chat
 CONTEXT_STEP = 1024
@@ -95,17 +92,6 @@ class ContextFit:
     is_measured: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Rooms:
-    """Where a runtime can put a model: `first` is where it runs well, `both` where it
-    runs at all. `lacks_start` is what must be freed before it starts at all."""
-
-    place: Place
-    first: int
-    both: int
-    lacks_start: int = 0
-
-
 def judge(
     figures: ModelFigures | None,
     machine: Machine,
@@ -126,7 +112,7 @@ def judge(
     if need is None:
         return Fit(verdict="unknown", store_ok=store_ok)
     wanted = _wanted(need, machine.serving(runtime), context)
-    found = _judge(need, _rooms(machine, runtime), wanted)
+    found = _judge(need, rooms_of(machine, runtime), wanted)
     return replace(
         found,
         store_ok=store_ok,
@@ -148,7 +134,7 @@ def contexts_that_fit(
     need = _need(figures, machine, runtime, size_bytes, measured)
     if need is None or need.is_rough or not need.longest:
         return []
-    rooms = _rooms(machine, runtime)
+    rooms = rooms_of(machine, runtime)
     room = 0 if rooms.lacks_start else rooms.first
     shown = [each for each in CONTEXTS if each < need.longest]
     return [
@@ -192,24 +178,10 @@ def _wanted(need: Need, serving: Serving, context: int | None) -> int | None:
 
 def _fits_alone(need: Need, machine: Machine, runtime: str, wanted: int | None) -> bool:
     """If nobody else used the memory."""
-    return _judge(need, _rooms(machine.empty(), runtime), wanted).verdict == "fits"
+    return _judge(need, rooms_of(machine.empty(), runtime), wanted).verdict == "fits"
 
 
-@lru_cache(maxsize=64)
-def _rooms(machine: Machine, runtime: str) -> _Rooms:
-    memory = memory_room(machine)
-    if not machine.gpus:
-        return _Rooms(place="memory", first=memory, both=memory)
-    if runtime == "vllm":
-        budget, free = vllm_budget(machine), vllm_free(machine)
-        return _Rooms(
-            place="gpu", first=budget, both=budget, lacks_start=max(0, budget - free)
-        )
-    gpu = spread_room(machine)
-    return _Rooms(place="gpu", first=gpu, both=gpu + memory)
-
-
-def _judge(need: Need, rooms: _Rooms, wanted: int | None) -> Fit:
+def _judge(need: Need, rooms: Rooms, wanted: int | None) -> Fit:
     if rooms.lacks_start:
         # vLLM takes its whole share at the start, whatever the model needs of it.
         free = rooms.first - rooms.lacks_start
@@ -233,7 +205,7 @@ def _judge(need: Need, rooms: _Rooms, wanted: int | None) -> Fit:
     return _fit("too_big", need, rooms, _shortest(need, wanted), None)
 
 
-def _judge_roughly(need: Need, rooms: _Rooms, context: int | None) -> Fit:
+def _judge_roughly(need: Need, rooms: Rooms, context: int | None) -> Fit:
     needed = need.at(context or 0)
     verdict: Verdict = "fits" if needed <= rooms.first else "too_big"
     if verdict == "too_big" and needed <= rooms.both:
@@ -244,7 +216,7 @@ def _judge_roughly(need: Need, rooms: _Rooms, context: int | None) -> Fit:
 def _fit(
     verdict: Verdict,
     need: Need,
-    rooms: _Rooms,
+    rooms: Rooms,
     context: int | None,
     longest: int | None,
 ) -> Fit:

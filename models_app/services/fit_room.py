@@ -6,6 +6,10 @@ Pure. `machine.py` fills them from the hardware and the settings; bytes everywhe
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal
+
+Place = Literal["gpu", "memory", ""]
 
 USABLE_SHARE = 0.95  # of what is free: allocators round up, desktops draw
 ANOTHER_GPU_BYTES = 1 << 29  # a CUDA context on each further GPU: 0.3 to 0.6 GiB
@@ -65,7 +69,18 @@ class Machine:
         return replace(self, gpus=gpus, memory_free_bytes=memory, held_bytes=0)
 
 
-def spread_room(machine: Machine) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rooms:
+    """Where a runtime can put a model: `first` is where it runs well, `both` where it
+    runs at all. `lacks_start` is what must be freed before it starts at all."""
+
+    place: Place
+    first: int
+    both: int
+    lacks_start: int = 0
+
+
+def _spread_room(machine: Machine) -> int:
     """Graphics memory that Ollama can use: it spreads a model over all GPUs."""
     if not machine.gpus:
         return 0
@@ -77,17 +92,17 @@ def spread_room(machine: Machine) -> int:
     return max(0, spread, int(USABLE_SHARE * alone))
 
 
-def memory_room(machine: Machine) -> int:
+def _memory_room(machine: Machine) -> int:
     return int(USABLE_SHARE * machine.memory_free_bytes)
 
 
-def vllm_budget(machine: Machine) -> int:
+def _vllm_budget(machine: Machine) -> int:
     """What vLLM takes of its one GPU; 0 without a GPU."""
     gpu = machine.one_gpu
     return int(machine.vllm.gpu_share * gpu.total_bytes) if gpu else 0
 
 
-def vllm_free(machine: Machine) -> int:
+def _vllm_free(machine: Machine) -> int:
     """What that GPU has free when vLLM starts. Of several GPUs nobody knows which one
     our runtimes hold, so that only on a single one their share counts."""
     gpu = machine.one_gpu
@@ -95,3 +110,17 @@ def vllm_free(machine: Machine) -> int:
         return 0
     held = machine.held_bytes if len(machine.gpus) == 1 else 0
     return min(gpu.total_bytes, gpu.free_bytes + held)
+
+
+@lru_cache(maxsize=64)
+def rooms_of(machine: Machine, runtime: str) -> Rooms:
+    memory = _memory_room(machine)
+    if not machine.gpus:
+        return Rooms(place="memory", first=memory, both=memory)
+    if runtime == "vllm":
+        budget, free = _vllm_budget(machine), _vllm_free(machine)
+        return Rooms(
+            place="gpu", first=budget, both=budget, lacks_start=max(0, budget - free)
+        )
+    gpu = _spread_room(machine)
+    return Rooms(place="gpu", first=gpu, both=gpu + memory)
